@@ -1,0 +1,137 @@
+"""Speed and memory on this machine: everything in turn, one after the other, round after round.
+
+Ratios of figures from one run mean something on a noisy machine; the milliseconds alone do not.
+"""
+
+import gc
+import io
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torchcam.methods import GradCAM
+from torchvision.models import resnet18, resnet50
+
+from .explain.explainer import Explainer
+from .explain.photo import Photo
+from .explain.recorder import Recorder
+from .models.checkpoints import load_checkpoint
+from .models.resnet import resnet50_cbam
+from .render.charts import channel_chart
+from .render.overlay import Look, overlay
+
+#: Size of the photo, as a phone's messenger sends it, and of the picture on the page.
+PHOTO, PAGE = (1024, 768), (1024, 768)
+
+
+def run(rounds: int, memory: int) -> None:
+    """Print a table of medians in ms for both depths, and the growth of memory if asked for."""
+    torch.manual_seed(0)
+    bundled = load_checkpoint()
+    random50 = Explainer(resnet50_cbam(), name="resnet50-cbam, random weights")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {rounds} rounds")
+    for explainer, plain in (
+        (Explainer.from_checkpoint(bundled), resnet18()),
+        (random50, resnet50()),
+    ):
+        _table(explainer, plain.eval(), rounds)
+    if memory:
+        _memory(Explainer.from_checkpoint(bundled), memory)
+
+
+def _photo(seed: int = 0) -> bytes:
+    """A JPEG with something in it: smooth noise, so that decoding costs what a photo's does."""
+    rng = np.random.default_rng(seed)
+    rough = Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8))
+    file = io.BytesIO()
+    rough.resize(PHOTO, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _table(explainer: Explainer, plain: torch.nn.Module, rounds: int) -> None:
+    jpeg = _photo()
+    explanation = explainer.explain(jpeg)
+    photo, view = explanation.photo, explanation.view
+    x = view.input_tensor(photo.at_least(*view.resized), explainer.preprocessing)
+    serving, name = explainer._serving, explanation.blocks[-1].name
+
+    def forward(model: torch.nn.Module) -> Callable[[], object]:
+        def run():
+            with torch.inference_mode():
+                return model(x)
+
+        return run
+
+    def recorded():
+        with torch.inference_mode(), Recorder(serving):
+            return serving(x)
+
+    def grad_cam():
+        with GradCAM(explainer.model, "layer4") as cam:
+            scores = explainer.model(x.clone().requires_grad_())
+            return cam(int(scores.argmax()), scores)
+
+    explanation.image  # noqa: B018 - decoded once, as the page does before it draws
+    jobs: dict[str, Callable[[], object]] = {
+        "plain ResNet of torchvision, forward": forward(plain),
+        "our ResNet-CBAM as loaded, forward": forward(explainer.model),
+        "our ResNet-CBAM for serving, forward": forward(serving),
+        "the same, gates recorded": recorded,
+        "explain, from JPEG bytes": lambda: explainer.explain(jpeg),
+        "the photo in full, for the page": lambda: Photo(jpeg).image,
+        "redraw one block for the page": lambda: overlay(explanation, name, Look(), PAGE),
+        "overlays of all blocks": lambda: [
+            overlay(explanation, b.name, Look(), PAGE) for b in explanation.blocks
+        ],
+        "channel chart of one block": lambda: channel_chart(explanation.blocks[-1]),
+        "Grad-CAM of layer4 (torchcam)": grad_cam,
+    }
+    times: dict[str, list[float]] = {job: [] for job in jobs}
+    for turn in range(rounds + 2):
+        for job, work in jobs.items():
+            began = time.perf_counter()
+            work()
+            if turn >= 2:  # the first two warm up
+                times[job].append(1000 * (time.perf_counter() - began))
+    base = statistics.median(times["plain ResNet of torchvision, forward"])
+    bare = statistics.median(times["our ResNet-CBAM for serving, forward"])
+    print(f"\n{explanation.model.name}: photo {photo.size[0]} x {photo.size[1]}, input "
+          f"{view.size[0]} x {view.size[1]} px")  # fmt: skip
+    print(f"{'':40}{'median ms':>10}{'x plain':>9}")
+    for job, values in times.items():
+        median = statistics.median(values)
+        print(f"{job:40}{median:10.1f}{median / base:9.2f}")
+    pairs = zip(
+        times["the same, gates recorded"],
+        times["our ResNet-CBAM for serving, forward"],
+        strict=True,
+    )
+    added = statistics.median(a - b for a, b in pairs) / bare
+    print(f"recording adds {added:.1%} (median of the differences in turn)")
+
+
+def _memory(explainer: Explainer, photos: int) -> None:
+    jpegs = [_photo(seed) for seed in range(8)]
+
+    def resident() -> float:
+        """MB of this process in memory now."""
+        gc.collect()
+        with open("/proc/self/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def explain(n: int) -> None:
+        for i in range(n):
+            explanation = explainer.explain(jpegs[i % len(jpegs)])
+            overlay(explanation, explanation.blocks[i % len(explanation.blocks)].name)
+            if i % 10 == 0:
+                channel_chart(explanation.blocks[-1])
+
+    explain(100)  # until every pool has its size
+    before = resident()
+    explain(photos)
+    print(f"\nmemory after {photos} explanations: {before:.0f} MB to {resident():.0f} MB "
+          f"({resident() - before:+.1f} MB)")  # fmt: skip

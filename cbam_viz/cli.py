@@ -1,0 +1,162 @@
+"""The command line. What takes time to import is imported by the command that needs it."""
+
+import argparse
+import glob
+import json
+import sys
+from pathlib import Path
+
+from . import __version__
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and give its exit status: 0 done, 1 something failed, 2 wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (ValueError, OSError) as error:  # our own errors are ValueErrors that explain themselves
+        print(f"cbam-viz: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cbam-viz",
+        description="See how a ResNet with the Convolutional Block Attention Module (CBAM) pays "
+        "attention.",
+        epilog="cbam-viz COMMAND --help tells more of each.",
+    )
+    parser.add_argument("--version", action="version", version=f"cbam-viz {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run, words: str) -> argparse.ArgumentParser:
+        p = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        p.set_defaults(run=run)
+        return p
+
+    p = command("explain", _explain, "explain photos: predictions and every block's attention")
+    p.add_argument("photos", nargs="+", metavar="PHOTO", help="a file, a folder, or a glob")
+    p.add_argument("--out", type=Path, metavar="DIR", help="write pictures, arrays and JSON here")
+    p.add_argument("--json", action="store_true", help="print one JSON object a photo, a line each")
+    _model(p)
+    p.add_argument("--top-k", type=int, default=5, metavar="K", help="predictions (default 5)")
+    p.add_argument("--view", choices=("whole", "crop"), default="whole",
+                   help="the whole photo (default) or the evaluation crop")  # fmt: skip
+    p.add_argument("--blocks", nargs="+", metavar="NAME", help="only these, e.g. layer4.1")
+    p.add_argument("--mode", default="heat", help="heat (default), multiply, contour or cells")
+    p.add_argument("--colours", default="magma", metavar="TABLE",
+                   help="magma (default), viridis, inferno, cividis, turbo or jet")  # fmt: skip
+    p.add_argument("--opacity", type=float, metavar="SHARE", help="of the colours, 0 to 1")
+    p.add_argument("--scale", help="absolute: 0 to 1 (default); stretched: each map's own range")
+    p.add_argument("--keep", type=float, metavar="SHARE",
+                   help="of the attention, inside the contour (default 0.5)")  # fmt: skip
+
+    p = command("serve", _serve, "start the page, its HTTP API and MCP server")
+    _model(p)
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    p.add_argument("--port", type=int, default=7860, help="default 7860")
+
+    command("models", _models, "list the models that can be named")
+
+    p = command("bench", _bench, "measure speed and memory on this machine")
+    p.add_argument("--rounds", type=int, default=20, help="of everything in turn (default 20)")
+    p.add_argument("--memory", type=int, default=0, metavar="N",
+                   help="also explain N photos and tell how much memory grew")  # fmt: skip
+    return parser
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="catalogue name, folder or weights file (default: bundled)")
+
+
+def find_photos(names: list[str]) -> list[Path]:
+    """Files for names, folders (with all below them) and globs, each once, in their order.
+
+    Names that start with a dot are left out of folders. A name that is nothing stays in the list:
+    reading it tells what is wrong.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            below = (f for f in sorted(path.rglob("*")) if f.is_file())
+            found |= dict.fromkeys(f for f in below if not f.name.startswith("."))
+        else:
+            matches = [] if path.exists() else sorted(glob.glob(name, recursive=True))
+            found |= dict.fromkeys(Path(m) for m in matches or [name])
+    return list(found)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .explain.explainer import Explainer
+    from .explain.photo import PhotoError
+    from .render.export import save
+    from .render.overlay import Look
+
+    names = ("mode", "colours", "opacity", "scale", "keep")
+    look = Look(**{n: v for n in names if (v := getattr(arguments, n)) is not None})
+    explainer = Explainer.from_pretrained(arguments.model)
+    photos = find_photos(arguments.photos)
+    if not photos:
+        raise ValueError(f"no photos in {', '.join(arguments.photos)}")
+    folders = _folders(photos) if arguments.out else {}
+    failed = []
+    # The bar goes to standard error, and only where somebody is looking.
+    for path in tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True):
+        try:
+            explanation = explainer.explain(path, arguments.top_k, arguments.view)
+        except PhotoError as error:
+            failed.append(str(error))
+            continue
+        if arguments.out:
+            save(explanation, arguments.out / folders[path], look, arguments.blocks)
+        if arguments.json:
+            answer = {"photo": str(path)} | explanation.to_dict()
+            tqdm.write(json.dumps(answer, ensure_ascii=False), file=sys.stdout)
+        else:
+            likely = ", ".join(f"{p.label} {p.probability:.1%}" for p in explanation.predictions)
+            tqdm.write(f"{path}: {likely}", file=sys.stdout)
+    if arguments.out and len(failed) < len(photos):
+        print(f"{len(photos) - len(failed)} written to {arguments.out}", file=sys.stderr)
+    for error in failed:
+        print(f"not explained: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _folders(photos: list[Path]) -> dict[Path, str]:
+    """A folder's name for each photo: its own, numbered where two photos share one."""
+    used: dict[str, int] = {}
+    folders = {}
+    for path in photos:
+        used[path.stem] = used.get(path.stem, 0) + 1
+        folders[path] = path.stem + (f"-{used[path.stem]}" if used[path.stem] > 1 else "")
+    return folders
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from .ui.page import launch
+
+    launch(arguments.model, server_name=arguments.host, server_port=arguments.port)
+    return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from .models.checkpoints import list_checkpoints, load_checkpoint
+
+    for name in list_checkpoints():
+        checkpoint = load_checkpoint(name)
+        blocks = len(checkpoint.model.blocks())
+        figures = "".join(f", {k} {v}" for k, v in checkpoint.figures.items())
+        print(f"{name}: {len(checkpoint.classes)} classes, {blocks} blocks{figures}")
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from .bench import run
+
+    run(arguments.rounds, arguments.memory)
+    return 0

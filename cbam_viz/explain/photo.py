@@ -1,0 +1,341 @@
+"""Any image to an upright RGB photo, or one clear error.
+
+What a viewer of photos shows is not what lies in the file: the camera's turn, the colour profile,
+transparency, more than 8 bits a channel. All of it is settled here, once, so that everything after
+it sees plain sRGB pixels the right way up.
+"""
+
+import io
+import itertools
+import os
+import re
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+
+PhotoSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
+
+#: More pixels than this are refused from the header alone, before anything is decoded.
+MAX_PIXELS = 50_000_000
+#: No file of `MAX_PIXELS` is bigger: four float32 channels, uncompressed.
+MAX_BYTES = 16 * MAX_PIXELS
+
+#: Pillow's raster formats, by its names for them. Left out on purpose: EPS and WMF (drawings, run
+#: by another program), the stubs that only name a file (BUFR, GRIB, HDF5, MPEG), and IPTC and BLP,
+#: which hold another file of unknown kind or size. Those without a signature come last.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "ICO", "ICNS", "PPM"),
+    *("PSD", "QOI", "DDS", "SGI", "SUN", "FITS", "XBM", "XPM", "MSP", "GBR", "FTEX", "PIXAR"),
+    *("MCIDAS", "XVTHUMB", "FLI", "CUR", "DCX", "PCX", "DIB", "PCD", "IM", "IMT", "SPIDER", "TGA"),
+)
+
+ACCEPTED = (
+    "Accepted are a path, bytes, a file object, a PIL image or a uint8 array [H, W, 3]; files of "
+    "JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP or another raster format that Pillow reads; "
+    f"up to {MAX_PIXELS // 10**6} megapixels."
+)
+
+#: What people offer that is no photo file for us, and how it begins.
+UNREAD = {
+    "an SVG drawing": re.compile(rb"\A(\xef\xbb\xbf)?\s*(<[?!][^>]*>[\s\]>]*)*<svg\b", re.I),
+    "a PDF document": re.compile(rb"%PDF-"),
+    "a PostScript file": re.compile(rb"\A(%!PS|\xc5\xd0\xd3\xc6)"),
+    "a HEIC photo": re.compile(rb"\A.{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
+}
+HEAD = 4096  # bytes in which those beginnings are looked for
+CHUNK = 2**20  # bytes read from a file object at a time
+
+#: Width and height as PNG and JPEG 2000 headers say them.
+EMBEDDED_SIZE = re.compile(rb"(?:IHDR|ihdr)(.{4})(.{4})", re.DOTALL)
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
+
+#: What makes a photo of each EXIF orientation upright (1 is upright already).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+
+
+class PhotoError(ValueError):
+    """A photo cannot be used. Says what was given, what is wrong with it and what is accepted."""
+
+
+class _Refused(Exception):
+    """The reason alone; `load` makes the sentence of it."""
+
+
+def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
+    """Any image to an upright RGB photo.
+
+    - The EXIF turn is carried out; a broken one is ignored.
+    - An embedded colour profile is converted to sRGB; one that is broken, or not of the image's
+      colour space, is ignored.
+    - Transparency is laid over white.
+    - 16-bit integers are scaled from their whole range, 0..65535. Pillow's 32-bit mode "I" most
+      often holds such values too and is then scaled alike; with values outside of 0..65535 it is
+      scaled by its own range. One that comes from no file and stays within 0..255 is taken as it
+      is.
+    - Float images are scaled by the range of their finite values; what is not a number becomes
+      black, and so does an image of one single value.
+    - Of an animation, or of several pages, the first is taken.
+
+    The source is neither closed nor changed: a file object is read from its start and left at the
+    position it had; a PIL image that was opened lazily is loaded, at the frame it stands at.
+
+    Args:
+        source: path, file contents, binary file object, PIL image, or uint8 array [H, W, 3],
+            [H, W, 4], [H, W, 1] or [H, W]. Arrays of other types are refused: whether their
+            white is 1, 255 or 65535 cannot be known.
+        enough: px that the photo's short side should at least have. A large JPEG file is then
+            decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is enough, in a fraction of
+            the time. Without it, and for all other sources, the photo comes at full size.
+
+    Returns:
+        A photo of mode "RGB" in sRGB, of its own memory and without the file's metadata.
+
+    Raises:
+        PhotoError: for whatever cannot be read, is empty, damaged or cut off, or has more than
+            `MAX_PIXELS` pixels (refused before decoding).
+        ValueError: if ``enough`` is below 1.
+    """
+    if enough is not None and enough < 1:
+        raise ValueError(f"enough must be at least 1 px, not {enough}")
+    what = _describe(source)
+    try:
+        if isinstance(source, Image.Image):
+            return _photo(_loaded(source))
+        if isinstance(source, np.ndarray):
+            return _photo(_from_array(source))
+        with _open(source) as file:
+            size = file.seek(0, os.SEEK_END)
+            what += f" ({size:,} bytes)"
+            if size == 0:
+                raise _Refused("it is empty")
+            if size > MAX_BYTES:
+                raise _Refused("it is bigger than any photo that is accepted")
+            return _photo(_loaded(_identify(file), enough))
+    except _Refused as error:
+        raise PhotoError(f"{what}: {error}. {ACCEPTED}") from error.__cause__
+    except Exception as error:
+        # Pillow's decoders raise nearly everything there is when a file is damaged.
+        reason = f"it cannot be decoded and may be damaged or cut off ({error!r:.200})"
+        raise PhotoError(f"{what}: {reason}. {ACCEPTED}") from error
+
+
+def _describe(source: Any) -> str:
+    """What was given, in a few words."""
+    if isinstance(source, Image.Image):
+        return f"PIL image of mode {source.mode}, {source.width} x {source.height} px"
+    if isinstance(source, np.ndarray):
+        return f"{source.dtype} array {list(source.shape)}"
+    name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    if isinstance(name, str | os.PathLike):
+        name = os.fsdecode(name)
+        if os.path.isfile(name):
+            # The name alone: on a server the folder is a temporary one and nobody's business.
+            name = os.path.basename(name)
+        return repr(name if len(name) <= 200 else name[:199] + "…")
+    return type(source).__name__
+
+
+def _open(source: Any) -> BinaryIO:
+    """A path, file contents or file object as a binary file that is ours to close."""
+    if isinstance(source, str | os.PathLike):
+        if ADDRESS.match(os.fsdecode(source)):
+            raise _Refused("an address is not fetched; download it first and give the file")
+        if os.path.isdir(source):
+            raise _Refused("it is a folder; give a file in it")
+        if not os.path.exists(source):
+            raise _Refused("there is no such file")
+        if not os.path.isfile(source):  # reading from a device or a pipe might never end
+            raise _Refused("it is not a regular file")
+        try:
+            return open(source, "rb")
+        except OSError as error:
+            raise _Refused(f"it cannot be opened ({error.strerror})") from error
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    if hasattr(source, "read"):
+        return io.BytesIO(_read(source))
+    raise _Refused("it is no kind of photo")
+
+
+def _read(file: BinaryIO) -> bytes:
+    """All of a file object, which is left at the position it had."""
+    try:
+        position = file.tell()
+        file.seek(0)
+    except (AttributeError, OSError, ValueError):
+        position = None  # a stream: what is left of it
+    try:
+        # A raw stream gives what it has, less than asked for; and one may never end.
+        chunks = iter(lambda: file.read(CHUNK), b"")
+        return b"".join(itertools.islice(chunks, MAX_BYTES // CHUNK + 1))
+    except TypeError as error:
+        raise _Refused("it does not give bytes; open it in binary mode") from error
+    except (OSError, ValueError) as error:
+        raise _Refused(f"it cannot be read ({error})") from error
+    finally:
+        if position is not None:
+            file.seek(position)
+
+
+def _identify(file: BinaryIO) -> Image.Image:
+    """The file as a PIL image whose header is read and whose pixels are not.
+
+    What ``Image.open`` does, without its warning for large images: that can only be silenced for
+    all threads of the process at once, and we have a limit of our own.
+    """
+    Image.init()
+    file.seek(0)
+    head = file.read(HEAD)
+    damaged = None
+    for name in FORMATS:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        if factory is None:
+            continue
+        if name in ("ICO", "ICNS") and accept(head[:16]):
+            # They hold whole files, which Pillow decodes while it opens them.
+            file.seek(0)
+            for width, height in EMBEDDED_SIZE.findall(file.read()):
+                _check_size(int.from_bytes(width), int.from_bytes(height))
+        file.seek(0)
+        try:
+            accepted = accept is None or accept(head[:16])
+            # A string says that this Pillow was built without the format.
+            if accepted and not isinstance(accepted, str):
+                return factory(file, "")
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise _Refused(f"it has more than {MAX_PIXELS:,} px") from error
+        except Exception as error:
+            if accept is not None:
+                damaged = damaged or (name, error)
+    for kind, beginning in UNREAD.items():
+        if beginning.search(head):
+            raise _Refused(f"{kind} is not read; export it as JPEG or PNG first")
+    if damaged:
+        name, error = damaged
+        raise _Refused(f"it begins like a {name} file, but is damaged or cut off") from error
+    raise _Refused("it is not an image")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise _Refused("it has no pixels")
+    if width * height > MAX_PIXELS:
+        raise _Refused(f"{width:,} x {height:,} px are more than {MAX_PIXELS:,}")
+
+
+def _loaded(image: Image.Image, enough: int | None = None) -> Image.Image:
+    """The same image, decoded."""
+    _check_size(*image.size)
+    if image.format == "EPS":  # a PIL image that was opened lazily: loading would run the program
+        raise _Refused("a PostScript file is not read; export it as JPEG or PNG first")
+    if enough is not None:
+        # Draft takes the smallest size with both sides at least as long as asked for. The same
+        # number for both makes it the short side, whichever way the photo is turned.
+        image.draft(None, (enough, enough))
+    image.load()
+    return image
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    """uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] as a PIL image."""
+    if array.dtype != np.uint8:
+        raise _Refused("an array must be of uint8, 0 to 255; scale and convert it first")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise _Refused("an array must be [H, W, 3], [H, W, 4], [H, W, 1] or [H, W]")
+    _check_size(array.shape[1], array.shape[0])
+    return Image.fromarray(array)
+
+
+def _photo(image: Image.Image) -> Image.Image:
+    """A loaded image of any mode as an upright RGB photo of its own memory."""
+    colours, alpha = _split(image)
+    photo = _to_srgb(colours, image.info.get("icc_profile"))
+    if alpha is not None:
+        photo = Image.composite(photo, Image.new("RGB", photo.size, "white"), alpha)
+    turn = TURNS.get(_orientation(image))
+    if turn is not None:
+        photo = photo.transpose(turn)
+    # Settled by now; a profile that stays behind would be written into every PNG made of it.
+    photo.info = {}
+    return photo
+
+
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """An image's colours (mode "L", "RGB" or "CMYK") and its alpha (mode "L"), if it has one."""
+    key = image.info.get("transparency")
+    if image.mode.startswith(("I", "F")):
+        alpha = None
+        if isinstance(key, int):
+            alpha = Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
+        return _to_8_bits(image), alpha
+    grey = image.mode in ("1", "L", "LA", "La")
+    plain = "L" if grey else "RGB"
+    if not image.has_transparency_data:
+        return (image if image.mode == "CMYK" else image.convert(plain)), None
+    if isinstance(key, tuple) and max(key) > 255:
+        # The colour that stands for transparent, of a 16-bit PNG: Pillow has made the pixels
+        # 8-bit, not the colour.
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    layered = image.convert("LA" if grey else "RGBA")
+    return layered.convert(plain), layered.getchannel("A")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """A grey image of mode "I;16", "I" or "F" scaled to mode "L"."""
+    tags = getattr(image, "tag_v2", {})  # of a TIFF file
+    values = np.asarray(image).astype(np.float64)
+    low, high = 0, 65535
+    if image.mode == "F":
+        finite = values[np.isfinite(values)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+        values = np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    elif image.mode != "I":
+        high = 2 ** tags.get(TIFF_BITS, (16,))[0] - 1
+    elif values.min() < 0 or values.max() > 65535:
+        low, high = values.min(), values.max()
+    elif image.format is None and values.max() <= 255:
+        high = 255
+    values -= low
+    values *= 255 / (high - low) if high > low else 0
+    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow sees to it up to 8 bits only
+        values = 255 - values
+    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
+
+
+def _to_srgb(colours: Image.Image, profile: bytes | None) -> Image.Image:
+    """Mode "L", "RGB" or "CMYK" to a new image of mode "RGB", through its profile if it has one."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            space = source.profile.xcolor_space.strip()
+            if space == "RGB" and colours.mode == "L":
+                colours = colours.convert("RGB")
+            if {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space) == colours.mode:
+                srgb = ImageCms.createProfile("sRGB")
+                return ImageCms.profileToProfile(colours, source, srgb, outputMode="RGB")
+        except Exception:  # noqa: S110 - a broken profile is no reason to refuse the photo
+            pass
+    return colours.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # the EXIF block is broken, the photo need not be
+        return 1

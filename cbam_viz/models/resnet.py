@@ -1,0 +1,196 @@
+"""ResNet-CBAM: torchvision's ResNet with a CBAM in every residual block.
+
+The module sits where the authors put it: on the output of the block's last normalisation,
+before the shortcut is added and before the final ReLU (figure 3 of the paper).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from .attention import ChannelAttention, SpatialAttention
+
+
+class _Attends:
+    """What the two kinds of block share. The gates are hung in by `ResNetCBAM`."""
+
+    channel_attention: ChannelAttention
+    spatial_attention: SpatialAttention
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The normalisation whose output the gates act on."""
+        return self.bn3 if isinstance(self, Bottleneck) else self.bn2
+
+    def attend(self, x: Tensor) -> Tensor:
+        """F' = channel(F) * F, F'' = spatial(F') * F' (equation 1)."""
+        x = self.channel_attention(x) * x
+        return self.spatial_attention(x) * x
+
+
+class BasicBlockCBAM(_Attends, BasicBlock):
+    """torchvision's two-convolution block with CBAM."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        return self.relu(self.attend(x) + shortcut)
+
+
+class BottleneckCBAM(_Attends, Bottleneck):
+    """torchvision's three-convolution block with CBAM."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        return self.relu(self.attend(x) + shortcut)
+
+
+BLOCKS = {"basic": BasicBlockCBAM, "bottleneck": BottleneckCBAM}
+
+
+class ResNetCBAM(
+    ResNet,
+    PyTorchModelHubMixin,
+    library_name="cbam-viz",
+    tags=["cbam", "attention", "explainability"],
+    pipeline_tag="image-classification",
+):
+    """A torchvision ResNet whose blocks have channel and spatial attention.
+
+    Takes [N, 3, H, W] of any size from 32 px up and gives logits [N, num_classes]. All arguments
+    are plain values, so that they are the model's ``config.json``.
+
+    Args:
+        block: "basic" (ResNet-18 and -34) or "bottleneck" (50 and deeper).
+        layers: number of blocks in each of the four stages.
+        num_classes: width of the classifier.
+        reduction: of the channel attention's perceptron.
+        kernel_size: of the spatial attention's convolution.
+        mlp_bias: biases in the channel perceptron. True in the authors' code, False in the
+            1x1-convolution ports.
+        spatial_norm: batch norm after the spatial convolution. True in the authors' code.
+        groups, width_per_group, replace_stride_with_dilation: torchvision's own options
+            (ResNeXt, Wide-ResNet, dilated stages; bottleneck only).
+
+    Raises:
+        ValueError: for a block kind there is not, or options torchvision refuses.
+    """
+
+    def __init__(
+        self,
+        block: str = "basic",
+        layers: Sequence[int] = (2, 2, 2, 2),
+        num_classes: int = 1000,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        mlp_bias: bool = True,
+        spatial_norm: bool = True,
+        groups: int = 1,
+        width_per_group: int = 64,
+        replace_stride_with_dilation: Sequence[bool] | None = None,
+    ):
+        if block not in BLOCKS:
+            raise ValueError(f"block must be one of {', '.join(BLOCKS)}, not {block!r}")
+        super().__init__(
+            BLOCKS[block],
+            list(layers),
+            num_classes=num_classes,
+            groups=groups,
+            width_per_group=width_per_group,
+            replace_stride_with_dilation=replace_stride_with_dilation,
+        )
+        for b in self.blocks().values():
+            b.channel_attention = ChannelAttention(b.last_norm.num_features, reduction, mlp_bias)
+            b.spatial_attention = SpatialAttention(kernel_size, spatial_norm)
+
+    def blocks(self) -> dict[str, BasicBlockCBAM | BottleneckCBAM]:
+        """Every residual block by torchvision's path of it ("layer4.1"), input to output."""
+        return {
+            f"layer{stage}.{i}": b
+            for stage in range(1, 5)
+            for i, b in enumerate(getattr(self, f"layer{stage}"))
+        }
+
+    def strides(self) -> dict[str, int]:
+        """By block name: how many input px lie between neighbouring cells of its maps."""
+        strides, stride = {}, 4  # the stem's convolution and its pooling halve the size each
+        for name, b in self.blocks().items():
+            stride *= b.stride
+            strides[name] = stride
+        return strides
+
+    @torch.no_grad()
+    def neutralise_gates(self) -> None:
+        """Set every gate to exactly one half and make up for it, so that the gates change nothing.
+
+        Meant for a network whose trunk was just given plain ResNet weights: the last
+        normalisation of each block is scaled by 4, for two gates of one half, and the network
+        computes what the plain one does. Both gates still get gradients from the first step on.
+        """
+        for b in self.blocks().values():
+            nn.init.zeros_(b.channel_attention.fc2.weight)
+            if b.channel_attention.fc2.bias is not None:
+                nn.init.zeros_(b.channel_attention.fc2.bias)
+            last = b.spatial_attention.norm
+            if isinstance(last, nn.Identity):
+                last = b.spatial_attention.conv
+            nn.init.zeros_(last.weight)
+            b.last_norm.weight *= 4
+            b.last_norm.bias *= 4
+
+
+def resnet18_cbam(**options) -> ResNetCBAM:
+    """ResNet-18-CBAM: 8 blocks; 11,779,392 parameters at 1000 classes in the authors' form."""
+    return ResNetCBAM("basic", [2, 2, 2, 2], **options)
+
+
+def resnet34_cbam(**options) -> ResNetCBAM:
+    """ResNet-34-CBAM: 16 blocks; 21,960,468 parameters."""
+    return ResNetCBAM("basic", [3, 4, 6, 3], **options)
+
+
+def resnet50_cbam(**options) -> ResNetCBAM:
+    """ResNet-50-CBAM: 16 blocks; 28,089,624 parameters."""
+    return ResNetCBAM("bottleneck", [3, 4, 6, 3], **options)
+
+
+def resnet101_cbam(**options) -> ResNetCBAM:
+    """ResNet-101-CBAM: 33 blocks; 49,330,172 parameters."""
+    return ResNetCBAM("bottleneck", [3, 4, 23, 3], **options)
+
+
+def resnet152_cbam(**options) -> ResNetCBAM:
+    """ResNet-152-CBAM: 50 blocks; 66,826,848 parameters."""
+    return ResNetCBAM("bottleneck", [3, 8, 36, 3], **options)
+
+
+def resnext50_32x4d_cbam(**options) -> ResNetCBAM:
+    """ResNeXt-50 32x4d with CBAM."""
+    return ResNetCBAM("bottleneck", [3, 4, 6, 3], groups=32, width_per_group=4, **options)
+
+
+def wide_resnet50_2_cbam(**options) -> ResNetCBAM:
+    """Wide-ResNet-50-2 with CBAM."""
+    return ResNetCBAM("bottleneck", [3, 4, 6, 3], width_per_group=128, **options)
+
+
+#: Every constructor by its name.
+CONSTRUCTORS = {
+    f.__name__: f
+    for f in (
+        resnet18_cbam,
+        resnet34_cbam,
+        resnet50_cbam,
+        resnet101_cbam,
+        resnet152_cbam,
+        resnext50_32x4d_cbam,
+        wide_resnet50_2_cbam,
+    )
+}

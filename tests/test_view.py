@@ -1,0 +1,162 @@
+"""The geometry, against independent arithmetic and against what a network really sees."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+from torchvision.transforms import v2
+
+from cbam_viz.explain.view import MAX_ASPECT, View
+from cbam_viz.models.checkpoints import Preprocessing
+
+PRE = Preprocessing(size=96, crop_resize=112)
+
+
+@pytest.mark.parametrize(
+    ("photo", "size"),
+    [
+        ((640, 480), (128, 96)),
+        ((480, 640), (96, 128)),
+        ((300, 100), (288, 96)),
+        ((100, 300), (96, 288)),
+        ((96, 96), (96, 96)),
+        ((1, 1), (96, 96)),
+    ],
+)
+def test_whole_view_cuts_nothing_and_keeps_the_ratio(photo, size):
+    view = View.whole(photo, PRE)
+    assert view.size == view.resized == size
+    assert view.box == pytest.approx((0, 0, *photo))
+    assert not view.squeezed
+
+
+@pytest.mark.parametrize("photo", [(5000, 10), (10, 5000), (401, 100)])
+def test_an_extreme_ratio_is_bounded_and_said(photo):
+    view = View.whole(photo, PRE)
+    assert max(view.size) == PRE.size * MAX_ASPECT
+    assert min(view.size) == PRE.size
+    assert (view.size[0] > view.size[1]) == (photo[0] > photo[1])
+    assert view.squeezed
+    assert view.box == pytest.approx((0, 0, *photo))
+
+
+@pytest.mark.parametrize("photo", [(640, 480), (100, 300), (333, 1000)])
+def test_the_crop_is_the_middle_square_after_resizing(photo):
+    view = View.crop(photo, PRE)
+    assert view.size == (96, 96)
+    left, top, right, bottom = view.box
+    side = 96 * min(photo) / 112
+    assert (right - left, bottom - top) == pytest.approx((side, side), rel=0.02)
+    assert (left + right) / 2 == pytest.approx(photo[0] / 2, abs=2 * photo[0] / view.resized[0])
+    assert (top + bottom) / 2 == pytest.approx(photo[1] / 2, abs=2 * photo[1] / view.resized[1])
+
+
+@pytest.mark.parametrize("make", [View.whole, View.crop])
+def test_points_go_there_and_back(make):
+    view = make((640, 481), PRE)
+    for point in [(0, 0), (100.5, 20.25), (639, 480)]:
+        assert view.to_photo(*view.to_input(*point)) == pytest.approx(point)
+
+
+def test_the_input_is_what_torchvision_makes():
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (150, 200, 3), np.uint8))
+    transform = v2.Compose(
+        [
+            v2.Resize(112),
+            v2.CenterCrop(96),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(PRE.mean, PRE.std),
+        ]
+    )
+    ours = View.crop(photo.size, PRE).input_tensor(photo, PRE)[0]
+    assert torch.allclose(ours, transform(photo), atol=1e-5)
+
+
+def test_normalisation_values():
+    ours = View.whole((96, 96), PRE).input_tensor(Image.new("RGB", (96, 96), (255, 0, 51)), PRE)
+    for channel, value in enumerate((1.0, 0.0, 0.2)):
+        expected = (value - PRE.mean[channel]) / PRE.std[channel]
+        assert ours[0, channel].numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("photo", [(300, 100), (100, 300), (257, 193)])
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+def test_a_map_takes_its_own_values_at_the_cells_centres(photo, stride):
+    view = View.whole(photo, PRE)
+    width, height = (-(-s // stride) for s in view.size)
+    cells = np.random.default_rng(1).random((height, width)).astype(np.float32)
+    # Drawn at the input's own size, cell i's centre is exactly pixel s*i.
+    drawn = view.on_photo(cells, stride, size=view.size)
+    assert drawn[::stride, ::stride] == pytest.approx(cells, abs=1e-6)
+    # And half way between two centres lies half way between their values.
+    between = drawn[stride // 2 :: stride, ::stride][: height - 1]
+    assert between == pytest.approx((cells[:-1] + cells[1:]) / 2, abs=1e-6)
+
+
+def test_cell_centres_are_s_times_i():
+    view = View.whole((640, 480), PRE)  # 5 photo px to an input px
+    assert view.cell_centre(0, 0, 32) == pytest.approx((2.5, 2.5))
+    assert view.cell_centre(2, 1, 32) == pytest.approx((162.5, 322.5))
+
+
+def test_without_smoothing_a_pixel_has_its_nearest_cell():
+    view = View.whole((192, 96), PRE)
+    cells = np.arange(18, dtype=np.float32).reshape(3, 6)
+    drawn = view.on_photo(cells, 32, smooth=False)
+    assert drawn.shape == (96, 192)
+    for x, y in [(0, 0), (15, 15), (16, 15), (33, 70), (191, 95), (100, 50)]:
+        column = min(range(6), key=lambda c: abs(x - 32 * c) - 1e-6 * c)
+        row = min(range(3), key=lambda r: abs(y - 32 * r) - 1e-6 * r)
+        assert drawn[y, x] == cells[row, column]
+
+
+def test_outside_the_crop_there_is_nothing():
+    view = View.crop((200, 100), PRE)
+    drawn = view.on_photo(np.full((3, 3), 0.5, np.float32), 32)
+    assert drawn.shape == (100, 200)
+    left, top, right, bottom = view.box
+    y, x = np.mgrid[:100, :200] + 0.5
+    inside = (x > left) & (x < right) & (y > top) & (y < bottom)
+    assert (np.isnan(drawn) == ~inside).all()
+    assert (drawn[inside] == 0.5).all()
+
+
+def test_a_map_never_leaves_its_own_range():
+    cells = np.random.default_rng(2).random((7, 5)).astype(np.float32)
+    drawn = View.whole((101, 143), PRE).on_photo(cells, 32)
+    assert drawn.dtype == np.float32
+    assert cells.min() <= drawn.min()
+    assert drawn.max() <= cells.max()
+
+
+def test_a_single_cell_covers_all():
+    drawn = View.whole((1, 1), Preprocessing(size=32)).on_photo(np.array([[0.25]]), 32)
+    assert drawn.tolist() == [[0.25]]
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3, 4])
+def test_cells_lie_where_the_network_looks(layer):
+    """The weighted centre of a cell's gradient with regard to the input is pixel s*i.
+
+    Measured on torchvision's network, with positive weights so that nothing cancels.
+    """
+    torch.manual_seed(0)
+    net = resnet18().eval()
+    for p in net.parameters():
+        p.data.abs_()
+    size, stride = 1024, 2 ** (layer + 1)
+    x = torch.rand(1, 3, size, size, requires_grad=True)
+    y = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+    for i in range(1, layer + 1):
+        y = getattr(net, f"layer{i}")(y)
+    i = size // stride // 2
+    y[0, :, i, i].sum().backward()
+    seen = x.grad.abs().sum((0, 1)).double()
+    centre = (seen.sum(0) * torch.arange(size)).sum() / seen.sum()
+    # The pooling takes whichever pixel is largest: it may pull a little to one side.
+    assert centre.item() == pytest.approx(stride * i, abs=0.6)
+    ours = View.whole((size, size), Preprocessing(size=size)).cell_centre(i, i, stride)
+    assert ours == (stride * i + 0.5, stride * i + 0.5)
