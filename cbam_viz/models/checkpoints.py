@@ -151,7 +151,7 @@ def read_weights(path: Path) -> tuple[Mapping, str]:
             "weights, which could run any code and are not opened. Save "
             "`model.state_dict()` alone, best as safetensors"
         ) from error
-    except (RuntimeError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
+    except (RuntimeError, OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{path} is truncated or no PyTorch file ({str(error).splitlines()[0][:120]}); "
             "fetch it again"

@@ -347,8 +347,8 @@ def is_untrained(weights: nn.Module | Mapping[str, Tensor]) -> bool:
 
 
 def _few(names: Iterable[str], most: int = 4) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
+    """The first few names, and how many more there are; none of them endless."""
+    names = [name if len(name) <= 90 else f"{name[:87]}..." for name in names]
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
@@ -357,7 +357,7 @@ def _told(table: Mapping[str, str], keys: Iterable[str]) -> str | None:
     """The first row of a table of other networks that one of the keys fits, as a message."""
     for pattern, words in table.items():
         if key := next((key for key in keys if re.search(pattern, key)), None):
-            return f"This network {words} (found {key}). {_WANTED}."
+            return f"This network {words} (found {_few([key])}). {_WANTED}."
     return None
 
 
@@ -531,7 +531,8 @@ def _read_config(state: Mapping[str, Tensor], layers: list[int], family: Family)
         return found
 
     # A perceptron of h hidden units for C channels has C // r == h for r from C // (h + 1) + 1
-    # to C // h. One r has to do for every block; the paper's 16, where several would.
+    # to C // h. One r has to do for every block. The largest is the paper's 16 wherever 16 does,
+    # as every C is a multiple of 16.
     low, high = 1, 2**31
     for name in state:
         if name.endswith(f"{_FC1}.weight"):
@@ -548,7 +549,7 @@ def _read_config(state: Mapping[str, Tensor], layers: list[int], family: Family)
         "block": "basic",
         "layers": layers,
         "num_classes": shape("fc.weight", 2)[0],
-        "reduction": 16 if low <= 16 <= high else high,
+        "reduction": high,
         "kernel_size": shape(f"layer1.0.{_CONV}.weight", 4)[-1],
         "mlp_bias": any(name.endswith(f"{_FC1}.bias") for name in state),
         "spatial_norm": any(name.endswith(f"{_NORM}.weight") for name in state),
@@ -589,8 +590,8 @@ def _complete(
     missing = [family.theirs(name) for name in expected if name not in state]
     left = [keys[name] for name in state if name not in expected] + unknown
     if missing or left:
-        parts = [f"{len(missing)} keys are missing: {_few(missing)}."] if missing else []
-        parts += [f"{len(left)} keys have no place in it: {_few(left)}."] if left else []
+        parts = [f"Missing keys ({len(missing)}): {_few(missing)}."] if missing else []
+        parts += [f"Keys without a place in it ({len(left)}): {_few(left)}."] if left else []
         raise WeightsError(
             f"These weights of {family.title} are almost a ResNet-CBAM. {' '.join(parts)} "
             "Expected is every key once."
@@ -603,7 +604,7 @@ def _complete(
             for name in wrong
         )
         hints = [words for name, words in _OTHER_SHAPES.items() if name in wrong]
-        raise WeightsError(" ".join([f"{len(wrong)} wrong shapes: {_few(shapes)}.", *hints]))
+        raise WeightsError(" ".join([f"Wrong shapes ({len(wrong)}): {_few(shapes)}.", *hints]))
 
     for name, like in expected.items():
         if like.is_floating_point():

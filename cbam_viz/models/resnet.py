@@ -138,10 +138,12 @@ class ResNetCBAM(
             nn.init.zeros_(b.channel_attention.fc2.weight)
             if b.channel_attention.fc2.bias is not None:
                 nn.init.zeros_(b.channel_attention.fc2.bias)
-            last = b.spatial_attention.norm
-            if isinstance(last, nn.Identity):
-                last = b.spatial_attention.conv
-            nn.init.zeros_(last.weight)
+            norm = b.spatial_attention.norm
+            if isinstance(norm, nn.Identity):
+                nn.init.zeros_(b.spatial_attention.conv.weight)
+            else:
+                nn.init.zeros_(norm.weight)
+                nn.init.zeros_(norm.bias)
             b.last_norm.weight *= 4
             b.last_norm.bias *= 4
 

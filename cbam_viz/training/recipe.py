@@ -23,7 +23,10 @@ class Recipe:
     lr: float = 1e-3
     """Peak learning rate of AdamW, for weights that start from nothing."""
     pretrained_lr: float = 2e-4
-    gate_lr: float = 1e-3
+    channel_gate_lr: float = 3e-4
+    """The perceptrons see large values: with more than this the gates of a fresh stage saturate."""
+    spatial_gate_lr: float = 1e-2
+    """A neutral map learns slowly: with a tenth of this most maps stay at one half."""
     weight_decay: float = 0.05
     """Spared on norms and biases."""
     warmup_epochs: float = 0.5

@@ -28,9 +28,11 @@ def parameter_groups(model: ResNetCBAM, recipe: Recipe, pretrained: set[str]) ->
     """Parameters by learning rate (gates, pretrained, fresh) and by weight decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, module in model.named_modules():
-        for own, p in module.named_parameters(recurse=False):
-            if "_attention" in name:
-                lr = recipe.gate_lr
+        for p in module.parameters(recurse=False):
+            if "channel_attention" in name:
+                lr = recipe.channel_gate_lr
+            elif "spatial_attention" in name:
+                lr = recipe.spatial_gate_lr
             elif name.split(".")[0] in pretrained:
                 lr = recipe.pretrained_lr
             else:

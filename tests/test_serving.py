@@ -1,0 +1,50 @@
+"""The form for serving computes what the model computes."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from cbam_viz.explain.recorder import Recorder
+from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam, resnet50_cbam
+from cbam_viz.models.serving import for_serving
+
+
+def lively(model: ResNetCBAM) -> ResNetCBAM:
+    """Random statistics and scales, so that a norm that is left out shows."""
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(0, 0.2)
+            m.running_var.uniform_(0.5, 2)
+            m.weight.data.uniform_(0.5, 1.5)
+            m.bias.data.normal_(0, 0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        resnet18_cbam,
+        resnet50_cbam,
+        lambda: resnet18_cbam(mlp_bias=False, spatial_norm=False),
+    ],
+)
+@torch.inference_mode()
+def test_logits_and_gates_are_equal(make):
+    torch.manual_seed(0)
+    model = lively(make())
+    before = copy.deepcopy(model.state_dict())
+    serving = for_serving(model)
+    x = torch.randn(2, 3, 96, 64)
+    with Recorder(model) as a:
+        expected = model(x)
+    with Recorder(serving) as b:
+        got = serving(x)
+    assert (got - expected).norm() / expected.norm() < 1e-4
+    for name, gates in a.gates.items():
+        assert torch.allclose(b.gates[name].channel, gates.channel, atol=1e-4)
+        assert torch.allclose(b.gates[name].spatial, gates.spatial, atol=1e-4)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in serving.modules())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), f"{name} of the original was changed"
