@@ -112,10 +112,14 @@ def _explain(arguments: argparse.Namespace) -> int:
         except PhotoError as error:
             failed.append(str(error))
             continue
+        for name in arguments.blocks or ():
+            explanation.block(name)  # an unknown name ends it here, before anything is written
         if arguments.out:
             save(explanation, arguments.out / folders[path], look, arguments.blocks)
         if arguments.json:
             answer = {"photo": str(path)} | explanation.to_dict()
+            if arguments.blocks:
+                answer["blocks"] = [b for b in answer["blocks"] if b["name"] in arguments.blocks]
             tqdm.write(json.dumps(answer, ensure_ascii=False), file=sys.stdout)
         else:
             likely = ", ".join(f"{p.label} {p.probability:.1%}" for p in explanation.predictions)

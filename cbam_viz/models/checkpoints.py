@@ -252,4 +252,3 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> 
             dict(model._hub_mixin_config), {k: v.clone() for k, v in model.state_dict().items()}
         ).half()
     model.save_pretrained(folder, config=config)
-

@@ -19,9 +19,7 @@ def for_serving(model: ResNetCBAM) -> ResNetCBAM:
     model = copy.deepcopy(model).eval().requires_grad_(False)
     pairs = [("conv1", "bn1", model)]
     for block in model.blocks().values():
-        pairs += [
-            (f"conv{k}", f"bn{k}", block) for k in (1, 2, 3) if hasattr(block, f"conv{k}")
-        ]
+        pairs += [(f"conv{k}", f"bn{k}", block) for k in (1, 2, 3) if hasattr(block, f"conv{k}")]
         if block.downsample is not None:
             pairs.append(("0", "1", block.downsample))
         if not isinstance(block.spatial_attention.norm, nn.Identity):

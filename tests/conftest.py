@@ -1,0 +1,42 @@
+"""What several test files need: a served page, and a browser to look at it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """The page, served as `app.py` serves it, on a free port."""
+    from cbam_viz.ui.page import build, launch_options
+
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    page = build()
+    _, url, _ = page.launch(
+        **launch_options(), server_port=None, prevent_thread_lock=True, quiet=True
+    )
+    yield url
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, headless."""
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        if os.environ.get("CI"):
+            pytest.fail("no browser on this machine; install Debian's chromium")
+        pytest.skip("no browser on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield browser
+        browser.close()

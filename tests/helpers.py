@@ -1,0 +1,71 @@
+"""Explanations of known gates, without a model and its forward pass."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from cbam_viz.explain.explainer import BlockAttention, Explanation, ModelFacts, Prediction
+from cbam_viz.explain.view import View
+from cbam_viz.models.checkpoints import Preprocessing
+
+#: Blocks in each stage.
+LAYERS = {
+    8: (2, 2, 2, 2),
+    16: (3, 4, 6, 3),
+    33: (3, 4, 23, 3),
+    50: (3, 8, 36, 3),
+}
+
+
+def make_photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Noise: no two neighbours alike, so that a shift by one px shows."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def make_explanation(
+    photo: Image.Image | tuple[int, int] = (320, 240),
+    blocks: int = 8,
+    spatial: dict[str, np.ndarray] | None = None,
+    view: str = "whole",
+    untrained: str | None = None,
+    labels: tuple[str, ...] = ("tabby cat", "sundial"),
+    width: int = 64,
+    seed: int = 0,
+) -> Explanation:
+    """An explanation with drawn gates.
+
+    Args:
+        photo: an RGB image, or the (width, height) of one to be made up.
+        blocks: 8, 16, 33 or 50 of them.
+        spatial: maps to use in place of drawn ones, by block name.
+        view: "whole" or "crop".
+        untrained: as `ModelFacts.untrained`.
+        labels: of the predictions.
+        width: channels in the first stage; each stage doubles them.
+        seed: of the draws.
+    """
+    if isinstance(photo, tuple):
+        photo = make_photo(*photo)
+    draw = np.random.default_rng(seed)
+    seen = getattr(View, view)(photo.size, Preprocessing())
+    attention = []
+    for stage, count in enumerate(LAYERS[blocks]):
+        stride = 4 << stage
+        shape = tuple(-(-side // stride) for side in reversed(seen.size))
+        for i in range(count):
+            name = f"layer{stage + 1}.{i}"
+            channel = draw.uniform(0.01, 0.99, width << stage).astype(np.float32)
+            map_ = draw.uniform(0.01, 0.99, shape).astype(np.float32)
+            map_ = (spatial or {}).get(name, map_)
+            attention.append(BlockAttention(name, stride, channel, map_))
+    predictions = tuple(Prediction(label, 0.5 ** (i + 1), 10 * i) for i, label in enumerate(labels))
+    return Explanation(
+        photo=SimpleNamespace(image=photo, size=photo.size),
+        predictions=predictions,
+        blocks=tuple(attention),
+        view=seen,
+        model=ModelFacts("made-up", "0" * 64, untrained),
+        seconds=0.25,
+    )

@@ -1,0 +1,136 @@
+"""The command line, as a person runs it: in processes of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cbam_viz
+from cbam_viz.cli import find_photos
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "assets" / "examples"
+
+
+def run(*arguments, cwd=ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "cbam_viz", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two good photos, one in a folder below, and one broken among them."""
+    folder = tmp_path_factory.mktemp("photos")
+    shutil.copy(EXAMPLES / "coffee.jpg", folder)
+    (folder / "more").mkdir()
+    shutil.copy(EXAMPLES / "motorcycle.jpg", folder / "more")
+    (folder / "broken.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:9000])
+    (folder / ".hidden").write_text("left out")
+    return folder
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"cbam-viz {cbam_viz.__version__}\n"
+    words = run("--help").stdout
+    for command in ("explain", "serve", "models", "bench"):
+        assert command in words
+    assert "Convolutional Block Attention Module" in words
+
+
+def test_help_imports_nothing_slow():
+    code = "import sys, cbam_viz.cli\ntry: cbam_viz.cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "sys.exit(any(m in sys.modules for m in ('torch', 'gradio', 'matplotlib')))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+    )
+
+
+def test_one_bad_photo_among_many(folder, tmp_path):
+    """The others are done, the bad one is named at the end, the exit status is 1."""
+    done = run("explain", folder, "--out", tmp_path / "out", "--json", "--top-k", 3)
+    assert done.returncode == 1
+    assert "broken.jpg" in done.stderr.splitlines()[-1]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(a["photo"]).name for a in answers] == ["coffee.jpg", "motorcycle.jpg"]
+    assert all(len(a["predictions"]) == 3 and len(a["blocks"]) == 8 for a in answers)
+    for name in ("coffee", "motorcycle"):
+        files = {f.name for f in (tmp_path / "out" / name).iterdir()}
+        assert {"attention.npz", "explanation.json"} <= files
+        assert len(files) >= 2 + 1 + 8
+    assert not (tmp_path / "out" / "broken").exists()
+
+
+def test_the_same_numbers_as_in_python(folder):
+    done = run("explain", folder / "coffee.jpg", "--json")
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    expected = cbam_viz.Explainer.from_pretrained().explain(folder / "coffee.jpg").to_dict()
+    assert answer.pop("photo") == str(folder / "coffee.jpg")
+    for got, want in zip(answer.pop("blocks"), expected.pop("blocks"), strict=True):
+        assert np.allclose(got.pop("spatial"), want.pop("spatial"), atol=2e-4)
+        assert np.allclose(got.pop("channel"), want.pop("channel"), atol=2e-4)
+        assert got == want
+    for got, want in zip(answer.pop("predictions"), expected.pop("predictions"), strict=True):
+        assert got["label"] == want["label"]
+        assert got["probability"] == pytest.approx(want["probability"], abs=2e-4)
+    assert answer == expected
+
+
+def test_the_look_and_the_blocks_are_chosen(folder, tmp_path):
+    done = run(
+        "explain", folder / "coffee.jpg", "--out", tmp_path, "--blocks", "layer3.1",
+        "--mode", "cells", "--colours", "viridis", "--scale", "stretched", "--opacity", 1,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pictures = sorted(f.name for f in (tmp_path / "coffee").glob("layer*cells*.png"))
+    assert len(pictures) == 1
+    assert pictures[0].startswith("layer3.1")
+    assert Image.open(tmp_path / "coffee" / pictures[0]).size == (600, 400)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explain", "coffee.jpg", "--blocks", "layer7.7"], "layer4.1"),
+        (["explain", "coffee.jpg", "--mode", "glow"], "heat"),
+        (["explain", "coffee.jpg", "--colours", "pink"], "magma"),
+        (["explain", "coffee.jpg", "--model", "vgg"], "resnet18-cbam-everyday117"),
+        (["explain", "coffee.jpg", "--top-k", "0"], "from 1 to 117"),
+        (["explain", "nothing-here.jpg"], "no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_and_what_there_is(folder, tmp_path, arguments, words):
+    done = run(*arguments, "--out", tmp_path / "out", cwd=folder)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_models_are_listed():
+    done = run("models")
+    assert done.returncode == 0
+    assert done.stdout.startswith("resnet18-cbam-everyday117: 117 classes, 8 blocks")
+
+
+def test_finding_photos(folder):
+    assert [f.name for f in find_photos([str(folder)])] == [
+        "broken.jpg",
+        "coffee.jpg",
+        "motorcycle.jpg",
+    ]
+    assert [f.name for f in find_photos([str(folder / "c*.jpg")])] == ["coffee.jpg"]
+    twice = find_photos([str(folder / "coffee.jpg"), str(folder / "*.jpg")])
+    assert [f.name for f in twice] == ["coffee.jpg", "broken.jpg"]
+    assert find_photos(["no*thing"]) == [Path("no*thing")]

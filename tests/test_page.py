@@ -1,0 +1,199 @@
+"""The page in a real browser, and its public function over HTTP and MCP."""
+
+import asyncio
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from cbam_viz import Explainer
+from cbam_viz.ui.page import Explainers
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+COFFEE = EXAMPLES / "coffee.jpg"
+
+
+@pytest.fixture(scope="module")
+def client(address) -> Client:
+    return Client(address, verbose=False)
+
+
+@pytest.fixture
+def tab(browser, address):
+    """The page in a new tab; fails if the browser had anything to complain about."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.goto(address)
+    page.wait_for_selector("#cv-header")
+    page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def give(page, photo: Path) -> None:
+    page.set_input_files("#cv-photo input[type=file]", photo)
+    page.wait_for_selector("#cv-large img", timeout=60_000)
+    page.wait_for_selector("#cv-chart img", state="attached")
+
+
+def test_a_photo_goes_all_the_way_through(tab):
+    assert "Convolutional Block Attention Module" in tab.title()
+    give(tab, COFFEE)
+    assert tab.locator("#cv-gallery img").count() == 8
+    expected = Explainer.from_pretrained().explain(COFFEE)
+    assert tab.locator("h2[data-testid=label-output-value]").inner_text().strip() == (
+        expected.predictions[0].label
+    )
+    status = tab.locator(".cv-status").inner_text()
+    assert "resnet18-cbam-everyday117" in status
+    assert "600 × 400" in status
+
+
+def test_what_only_changes_the_look_does_not_run_the_model(tab, monkeypatch):
+    give(tab, COFFEE)
+    monkeypatch.setattr(Explainer, "_forward", lambda *a: pytest.fail("the model was run"))
+    shown = tab.get_attribute("#cv-large img", "src")
+    for choose in (
+        lambda: tab.get_by_label("multiply", exact=True).check(),
+        lambda: tab.get_by_label("contour", exact=True).check(),
+        lambda: tab.get_by_label("cells", exact=True).check(),
+        lambda: tab.get_by_label("stretched to the map's range").check(),
+        lambda: tab.locator("#cv-gallery button img").first.click(),
+    ):
+        choose()
+        tab.wait_for_function(
+            "src => document.querySelector('#cv-large img').src !== src", arg=shown
+        )
+        shown = tab.get_attribute("#cv-large img", "src")
+    assert tab.get_by_label("Block", exact=True).input_value() == "layer1.0"
+
+
+def test_everything_comes_as_one_zip(tab, tmp_path):
+    give(tab, COFFEE)
+    with tab.expect_download(timeout=60_000) as download:
+        tab.get_by_role("button", name="Download everything as a zip").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert len([n for n in names if n.endswith("-heat.png")]) == 8
+        with archive.open(next(n for n in names if n.endswith("attention.npz"))) as file:
+            gates = np.load(file)
+            expected = Explainer.from_pretrained().explain(COFFEE)
+            for b in expected.blocks:
+                assert gates[f"{b.name}.spatial"] == pytest.approx(b.spatial, abs=1e-5)
+
+
+def test_a_file_that_is_no_photo_gets_a_sentence(tab, tmp_path):
+    (tmp_path / "note.png").write_text("no photo")
+    tab.set_input_files("#cv-photo input[type=file]", tmp_path / "note.png")
+    toast = tab.locator("[data-testid=toast-body]")
+    toast.wait_for()
+    assert "not an image" in toast.inner_text()
+    assert "Traceback" not in tab.content()
+    tab.locator("[data-testid=toast-close]").first.click()
+    give(tab, COFFEE)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_runs_over_the_side(browser, address, width, scheme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    give(page, COFFEE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_nothing_is_fetched_from_elsewhere(browser, address):
+    context = browser.new_context()
+    page = context.new_page()
+    foreign = []
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:"))
+            else foreign.append(r.url))  # fmt: skip
+    page.goto(address)
+    page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    give(page, COFFEE)
+    context.close()
+    assert foreign == []
+
+
+def test_http_gives_the_same_numbers_as_python(client):
+    answer = client.predict(handle_file(COFFEE), "", 3, api_name="/explain")
+    assert answer == Explainer.from_pretrained().explain(COFFEE, top_k=3).to_dict()
+    assert client.predict(handle_file(COFFEE), api_name="/explain") == (
+        Explainer.from_pretrained().explain(COFFEE).to_dict()
+    )
+
+
+def test_only_explain_is_public(client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/explain"]
+
+
+def test_16_bit_files_arrive_as_they_are(client, tmp_path):
+    """Gradio's own decoding would make them white."""
+    ramp = np.linspace(0, 65535, 200 * 300).reshape(200, 300).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    answer = client.predict(handle_file(tmp_path / "deep.png"), api_name="/explain")
+    expected = Explainer.from_pretrained().explain(tmp_path / "deep.png").to_dict()
+    assert answer == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"no photo", COFFEE.read_bytes()[:9000]])
+def test_http_errors_are_sentences_and_the_server_goes_on(client, tmp_path, content):
+    (tmp_path / "bad.jpg").write_bytes(content)
+    with pytest.raises(AppError, match=r"Accepted are|No photo"):
+        client.predict(handle_file(tmp_path / "bad.jpg"), api_name="/explain")
+    with pytest.raises(AppError, match="resnet18-cbam-everyday117"):
+        client.predict(handle_file(COFFEE), "vgg", api_name="/explain")
+    with pytest.raises(AppError, match="from 1 to 117"):
+        client.predict(handle_file(COFFEE), "", 500, api_name="/explain")
+    assert client.predict(handle_file(COFFEE), api_name="/explain")["image_size"] == [600, 400]
+
+
+def test_explain_is_an_mcp_tool(client, address):
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def ask():
+        async with (
+            streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            uploaded = f"{address}gradio_api/file={COFFEE}"
+            called = await session.call_tool(tools[0].name, {"photo": uploaded, "top_k": 2})
+            return tools, called
+
+    tools, called = asyncio.run(ask())
+    assert [t.name for t in tools] == ["explain"]
+    assert "attention" in tools[0].description
+    assert not called.isError
+    answer = json.loads(re.search(r"\{.*\}", called.content[0].text, re.S)[0])
+    expected = Explainer.from_pretrained().explain(COFFEE, top_k=2).to_dict()
+    assert answer["predictions"] == expected["predictions"]
+
+
+def test_a_few_models_are_kept(tmp_path):
+    import torch
+
+    from cbam_viz.models.resnet import resnet18_cbam
+
+    explainers = Explainers()
+    for i in range(5):
+        torch.save(resnet18_cbam(num_classes=2).state_dict(), tmp_path / f"{i}.pth")
+        explainers.get(str(tmp_path / f"{i}.pth"))
+    assert list(explainers._opened) == [str(tmp_path / f"{i}.pth") for i in (2, 3, 4)]
