@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, metavar="DIR", help="write pictures, arrays and JSON here")
     p.add_argument("--json", action="store_true", help="print one JSON object a photo, a line each")
     _model(p)
+    p.add_argument("--classes", metavar="FILE", help="class names, one a line, if it brings none")
     p.add_argument("--top-k", type=int, default=5, metavar="K", help="predictions (default 5)")
     p.add_argument("--view", choices=("whole", "crop"), default="whole",
                    help="the whole photo (default) or the evaluation crop")  # fmt: skip
@@ -68,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", help="catalogue name, folder or weights file (default: bundled)")
+    parser.add_argument(
+        "--model",
+        help="catalogue name, weights file, folder, or Hub id user/repo[@revision] (default: "
+        "the bundled one)",
+    )
 
 
 def find_photos(names: list[str]) -> list[Path]:
@@ -99,7 +104,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     names = ("mode", "colours", "opacity", "scale", "keep")
     look = Look(**{n: v for n in names if (v := getattr(arguments, n)) is not None})
-    explainer = Explainer.from_pretrained(arguments.model)
+    explainer = Explainer.from_pretrained(arguments.model, arguments.classes)
     photos = find_photos(arguments.photos)
     if not photos:
         raise ValueError(f"no photos in {', '.join(arguments.photos)}")
@@ -149,13 +154,18 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    from .models.checkpoints import list_checkpoints, load_checkpoint
+    from .models.sources import WEIGHTS, catalogue
 
-    for name in list_checkpoints():
-        checkpoint = load_checkpoint(name)
-        blocks = len(checkpoint.model.blocks())
-        figures = "".join(f", {k} {v}" for k, v in checkpoint.figures.items())
-        print(f"{name}: {len(checkpoint.classes)} classes, {blocks} blocks{figures}")
+    for entry in catalogue():
+        config = WEIGHTS / entry.name / "config.json"
+        about = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+        words = [entry.origin]
+        if "classes" in about:
+            words += [f"{len(about['classes'])} classes", f"{sum(about['layers'])} blocks"]
+        if "top1" in about.get("figures", {}):
+            words.append(f"top-1 {about['figures']['top1']:.1%}")
+        print(f"{entry.name}: {', '.join(words)}")
+    print("Also a file, a folder, or a Hub id user/repo[@revision] of any ResNet-CBAM.")
     return 0
 
 

@@ -121,7 +121,9 @@ def test_what_is_wrong_is_said_and_what_there_is(folder, tmp_path, arguments, wo
 def test_models_are_listed():
     done = run("models")
     assert done.returncode == 0
-    assert done.stdout.startswith("resnet18-cbam-everyday117: 117 classes, 8 blocks")
+    first, *others = done.stdout.splitlines()
+    assert first.startswith("resnet18-cbam-everyday117: bundled, 117 classes, 8 blocks, top-1 ")
+    assert any(line.startswith("imagenet-resnet50-cbam: ") for line in others)
 
 
 def test_finding_photos(folder):

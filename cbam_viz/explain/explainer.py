@@ -237,16 +237,20 @@ class Explainer:
         return explainer
 
     @classmethod
-    def from_pretrained(cls, source: str | Path | None = None) -> "Explainer":
+    def from_pretrained(
+        cls, source: str | Path | None = None, classes: str | Path | None = None
+    ) -> "Explainer":
         """An explainer of trained weights.
 
         Args:
-            source: a catalogue name, a folder, a weights file; the bundled default if None.
+            source: a catalogue name, a folder, a weights file, a Hub id ``user/repo[@revision]``;
+                the bundled default if None.
+            classes: a text file with one class name a line, where the weights bring none.
 
         Raises:
             WeightsError: says what was found, what was expected and what to do.
         """
-        return cls.from_checkpoint(load_checkpoint(source))
+        return cls.from_checkpoint(load_checkpoint(source, classes))
 
     def explain(
         self, photo: PhotoSource | Photo, top_k: int = 5, view: str = "whole"

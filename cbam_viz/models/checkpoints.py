@@ -1,4 +1,4 @@
-"""The catalogue of models, and opening a model from wherever its weights are.
+"""Opening a model, whatever its weights lie in, with its classes and its preprocessing.
 
 A checkpoint is a folder with a ``config.json`` (the arguments of `ResNetCBAM`, the classes, the
 preprocessing, the figures) and a ``model.safetensors``: the shape in which
@@ -21,13 +21,7 @@ from torchvision.models import ResNet18_Weights
 
 from .layouts import WeightsError, recognise, why_untrained
 from .resnet import ResNetCBAM
-
-_PACKAGE = Path(__file__).parents[1]
-# Installed, the weights lie inside the package; in a clone they lie beside it.
-_WEIGHTS = _PACKAGE / "weights" if (_PACKAGE / "weights").is_dir() else _PACKAGE.parent / "weights"
-
-DEFAULT = "resnet18-cbam-everyday117"
-TORCH_SUFFIXES = (".pth", ".pt", ".pth.tar")
+from .sources import DEFAULT, SUFFIXES, catalogue, locate, weights_file
 
 
 @dataclass(frozen=True)
@@ -70,16 +64,15 @@ class Checkpoint:
 
 
 def list_checkpoints() -> list[str]:
-    """Names of the models that come with the package, the default first."""
-    names = sorted(f.parent.name for f in _WEIGHTS.glob("*/config.json"))
-    return sorted(names, key=lambda name: name != DEFAULT)
+    """Names of the models that can be opened by their name, the default first."""
+    return [entry.name for entry in catalogue()]
 
 
 def load_model(source: str | Path | None = None) -> ResNetCBAM:
     """A trained model in eval mode; `load_checkpoint` gives its classes too.
 
     Args:
-        source: a catalogue name, a folder, a weights file; the bundled default if None.
+        source: as for `load_checkpoint`.
 
     Raises:
         WeightsError: says what was found, what was expected and what to do.
@@ -87,32 +80,60 @@ def load_model(source: str | Path | None = None) -> ResNetCBAM:
     return load_checkpoint(source).model
 
 
-def load_checkpoint(source: str | Path | None = None) -> Checkpoint:
+def load_checkpoint(
+    source: str | Path | None = None, classes: str | Path | None = None
+) -> Checkpoint:
     """A model with its classes and preprocessing.
 
     Args:
-        source: a catalogue name, a folder with ``config.json`` and ``model.safetensors``, or a
-            ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar`` file of any family that
-            `cbam_viz.models.layouts` knows; the bundled default if None.
+        source: a catalogue name; a ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar`` file of any
+            family that `cbam_viz.models.layouts` knows; a folder with such a file and perhaps a
+            ``config.json``; a Hub id ``user/repo[@revision]``; the default if None.
+        classes: a text file with one class name a line. If not given, the names are those of
+            ``config.json`` ("classes", or "id2label"), those of a ``classes.txt`` beside the
+            weights, ImageNet's for 1000 outputs, else "class 17".
 
     Raises:
         WeightsError: says what was found, what was expected and what to do. Pickled code is
             never run, and nothing half-loaded is ever given back.
     """
-    if source is None:
-        source = DEFAULT
-    path = Path(source)
-    if str(source) in list_checkpoints():
-        path = _WEIGHTS / source
-    elif not path.exists():
-        raise WeightsError(
-            f"no model {str(source)!r}: neither a file or folder nor in the catalogue, which has: "
-            f"{', '.join(list_checkpoints())}"
-        )
-    if path.is_dir():
-        return _from_folder(path)
-    state, digest = read_weights(path)
-    return _build(path.name, state, digest, {})
+    found = locate(source or DEFAULT)
+    folder = found.path if found.path.is_dir() else found.path.parent
+    about = found.about or _read_config(folder if found.path.is_dir() else None)
+    path = weights_file(folder) if found.path.is_dir() else found.path
+    # A classes.txt beside a single file is its own; a config.json there may be another model's.
+    names = Path(classes) if classes else folder / "classes.txt"
+    if classes or ("classes" not in about and names.is_file()):
+        about = about | {"classes": _read_classes(names)}
+    weights, digest = read_weights(path)
+    return _build(found.name, weights, digest, about)
+
+
+def _read_config(folder: Path | None) -> dict:
+    """What a folder's ``config.json`` says; nothing for a folder that has none."""
+    path = folder and folder / "config.json"
+    if not path or not path.exists():
+        return {}
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path} is not valid JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} holds no object but {type(config).__name__}")
+    if "classes" not in config and isinstance(labels := config.get("id2label"), dict):
+        try:
+            config["classes"] = [labels[k] for k in sorted(labels, key=int)]
+        except ValueError as error:
+            raise WeightsError(f"{path}: the keys of id2label are no numbers ({error})") from error
+    return config
+
+
+def _read_classes(path: Path) -> list[str]:
+    """Class names, one a line; empty lines at the end are left out."""
+    try:
+        return path.read_text("utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"the class names in {path} cannot be read: {error}") from error
 
 
 def read_weights(path: Path) -> tuple[Mapping, str]:
@@ -139,7 +160,7 @@ def read_weights(path: Path) -> tuple[Mapping, str]:
     try:
         if name.endswith(".safetensors"):
             return load_file(path), digest
-        if name.endswith(TORCH_SUFFIXES):
+        if name.endswith(SUFFIXES):
             return torch.load(path, map_location="cpu", weights_only=True), digest
     except SafetensorError as error:
         raise WeightsError(
@@ -157,26 +178,9 @@ def read_weights(path: Path) -> tuple[Mapping, str]:
             "fetch it again"
         ) from error
     raise WeightsError(
-        f"{path} is no weights file by its name; expected is .safetensors, "
-        f"{', '.join(TORCH_SUFFIXES)}, or a folder with config.json and model.safetensors"
+        f"{path} is no weights file by its name; expected is "
+        f"{', '.join(SUFFIXES)}, or a folder with one of these"
     )
-
-
-def _from_folder(folder: Path) -> Checkpoint:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(
-            f"{folder} has no config.json; expected is a folder with config.json and "
-            "model.safetensors, or give the weights file itself"
-        ) from error
-    except ValueError as error:
-        raise WeightsError(f"{path} is not valid JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise WeightsError(f"{path} holds no object but {type(config).__name__}")
-    state, digest = read_weights(folder / "model.safetensors")
-    return _build(folder.resolve().name, state, digest, config)
 
 
 def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint:
@@ -231,10 +235,10 @@ def _classes(name: str, config: dict, outputs: int) -> tuple[str, ...]:
         classes = [f"class {i}" for i in range(outputs)]
     if len(classes) != outputs:
         raise WeightsError(
-            f"config.json of {name} names {len(classes)} classes, but the model has {outputs} "
+            f"{len(classes)} class names are given for {name}, but the model has {outputs} "
             "outputs; expected is one name for each output, in their order"
         )
-    return tuple(classes)
+    return tuple(map(str, classes))
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> None:

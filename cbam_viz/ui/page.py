@@ -12,8 +12,9 @@ import torch
 from .. import __version__
 from ..explain.explainer import BlockAttention, Explainer, Explanation
 from ..explain.photo import PhotoError
-from ..models.checkpoints import DEFAULT, list_checkpoints
+from ..models.checkpoints import list_checkpoints
 from ..models.layouts import WeightsError
+from ..models.sources import DEFAULT
 from ..render.charts import channel_chart
 from ..render.export import to_zip
 from ..render.overlay import COLOURS, MODES, Look, figure, overlay

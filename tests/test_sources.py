@@ -1,0 +1,264 @@
+"""Where weights come from. The Hub is played by a small server that speaks as it does."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from cbam_viz import WeightsError
+from cbam_viz.models import sources
+from cbam_viz.models.checkpoints import load_checkpoint
+from cbam_viz.models.resnet import resnet18_cbam
+
+ROOT = Path(__file__).parents[1]
+BUNDLED = ROOT / "weights" / "resnet18-cbam-everyday117"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The few answers of the Hub that fetching a repository needs.
+
+    The server has ``repos``: by repository the files of its one commit; "gated" for a gated one.
+    """
+
+    def do_GET(self):
+        part = self.path.split("?")[0].strip("/").split("/")
+        if part[:2] == ["api", "models"] and len(part) >= 6:
+            repo, what, revision = "/".join(part[2:4]), part[4], part[5]
+            files = self._files(repo, revision)
+            if files is None:
+                return
+            if what == "revision":
+                siblings = [{"rfilename": name} for name in files]
+                self._json({"id": repo, "sha": COMMIT, "siblings": siblings, "tags": []})
+            else:
+                self._json([
+                    {"type": "file", "path": name, "size": len(content), "oid": _oid(content)}
+                    for name, content in files.items()
+                ])  # fmt: skip
+        elif len(part) == 5 and part[2] == "resolve":
+            files = self._files("/".join(part[:2]), part[3])
+            if files is None:
+                return
+            content = files[part[4]]
+            self.server.fetched.append(part[4])
+            self.send_response(200)
+            self.send_header("ETag", f'"{_oid(content)}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+        else:
+            self._refuse(404, "EntryNotFound")
+
+    do_HEAD = do_GET
+
+    def _files(self, repo, revision):
+        files = self.server.repos.get(repo)
+        if files is None:
+            self._refuse(401, "RepoNotFound")
+        elif files == "gated":
+            self._refuse(403, "GatedRepo")
+        elif revision not in ("main", "v1", COMMIT):
+            self._refuse(404, "RevisionNotFound")
+        else:
+            return files
+        return None
+
+    def _json(self, value):
+        content = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _refuse(self, status, code):
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def _oid(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> bytes:
+    """A single file of weights, as people have them, with gates that look trained."""
+    torch.manual_seed(0)
+    model = resnet18_cbam(num_classes=3)
+    for m in model.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.running_mean.normal_()
+            m.running_var.uniform_(0.5, 2)
+    path = tmp_path_factory.mktemp("plain") / "net.pth"
+    torch.save({"state_dict": model.state_dict()}, path)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def hub(plain):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.fetched = []
+    server.repos = {
+        "somebody/ours": {f.name: f.read_bytes() for f in BUNDLED.iterdir()}
+        | {"figure.png": b"not wanted"},
+        "somebody/plain": {"net.pth": plain, "classes.txt": b"ant\nbee\ncat\n", "x.bin": b"1"},
+        "somebody/two": {"a.pth": plain, "b.pth": plain},
+        "somebody/none": {"README.md": b"nothing here"},
+        "somebody/gated": "gated",
+    }
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+def fetch(hub, home: Path, model: str, endpoint: str | None = None) -> subprocess.CompletedProcess:
+    """Open a model in a process of its own: the Hub's address is read when it starts."""
+    code = (
+        "import sys; from cbam_viz.models.checkpoints import load_checkpoint as load\n"
+        "from cbam_viz import WeightsError\n"
+        "try: c = load(sys.argv[1]); print(c.name, len(c.classes), c.classes[0], c.sha256)\n"
+        "except WeightsError as error: print('refused:', error)\n"
+    )
+    endpoint = endpoint or f"http://127.0.0.1:{hub.server_port}"
+    return subprocess.run(
+        [sys.executable, "-c", code, model],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        env=os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"},
+    )
+
+
+def test_a_folder_of_ours_on_the_hub_and_again_without_network(hub, tmp_path):
+    hub.fetched.clear()
+    digest = hashlib.sha256((BUNDLED / "model.safetensors").read_bytes()).hexdigest()
+    done = fetch(hub, tmp_path, "somebody/ours@v1")
+    assert done.stdout.split() == ["somebody/ours@v1", "117", "accordion", digest], done.stderr
+    assert set(hub.fetched) == {"config.json", "model.safetensors"}
+    again = fetch(hub, tmp_path, "somebody/ours@v1", endpoint="http://127.0.0.1:9")
+    assert again.stdout == done.stdout, again.stderr
+
+
+def test_a_plain_repository_with_one_file(hub, tmp_path):
+    done = fetch(hub, tmp_path, "somebody/plain")
+    assert done.stdout.startswith("somebody/plain 3 ant "), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("somebody/absent", "there is no model 'somebody/absent' on the Hugging Face Hub"),
+        ("somebody/ours@v9", "somebody/ours on the Hub has no revision 'v9'"),
+        ("somebody/two", "must hold one file of weights.*found: a.pth, b.pth"),
+        ("somebody/none", "must hold one file of weights.*found: none"),
+        ("somebody/gated", "is gated"),
+    ],
+)
+def test_what_the_hub_refuses_is_said(hub, tmp_path, model, words):
+    done = fetch(hub, tmp_path, model)
+    assert done.stdout.startswith("refused:"), done.stderr
+    assert re.search(words, done.stdout), done.stdout
+
+
+def test_no_network_is_said(hub, tmp_path):
+    done = fetch(hub, tmp_path, "somebody/ours", endpoint="http://127.0.0.1:9")
+    assert "the Hugging Face Hub cannot be reached" in done.stdout, done.stderr
+
+
+def test_the_imagenet_model_goes_through_pytorchcvs_loader(monkeypatch, tmp_path):
+    """Its file is not to be had here: what is tested is everything around it."""
+    from pytorchcv.models.common import model_store
+
+    def no_network(*_):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(model_store, "get_model_file", no_network)
+    with pytest.raises(WeightsError, match="could not be fetched .*bundled models need none"):
+        load_checkpoint(sources.IMAGENET)
+    (tmp_path / "other.pth").write_bytes(b"another file")
+    monkeypatch.setattr(model_store, "get_model_file", lambda *_: str(tmp_path / "other.pth"))
+    with pytest.raises(WeightsError, match="has the SHA-1 .*expected is d8cf8488"):
+        load_checkpoint(sources.IMAGENET)
+
+
+def test_the_imagenet_model_opens_once_its_file_is_there(monkeypatch, tmp_path):
+    """With pytorchcv's own network in the place of the published weights."""
+    from pytorchcv.model_provider import get_model
+    from pytorchcv.models.common import model_store
+
+    net = get_model("cbam_resnet50")
+    torch.save(net.state_dict(), tmp_path / "cbam_resnet50.pth")
+    monkeypatch.setattr(
+        model_store, "get_model_file", lambda *_: str(tmp_path / "cbam_resnet50.pth")
+    )
+    digest = hashlib.sha1((tmp_path / "cbam_resnet50.pth").read_bytes()).hexdigest()
+    monkeypatch.setattr(sources, "_IMAGENET_SHA1", digest)
+    checkpoint = load_checkpoint(sources.IMAGENET)
+    assert checkpoint.name == "imagenet-resnet50-cbam"
+    assert checkpoint.classes[207] == "golden retriever"
+    assert len(checkpoint.model.blocks()) == 16
+    assert checkpoint.preprocessing.crop_resize == 256
+
+
+def test_the_published_hash_is_the_one_that_pytorchcv_knows():
+    from pytorchcv.models.common.model_store import get_model_name_suffix_data
+
+    assert get_model_name_suffix_data("cbam_resnet50")[1].startswith(sources._IMAGENET_SHA1[:8])
+
+
+def test_without_pytorchcv_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorchcv.models.common.model_store", None)
+    with pytest.raises(WeightsError, match=r"pip install \.\[imagenet\]"):
+        load_checkpoint(sources.IMAGENET)
+
+
+def test_a_folder_that_a_user_brings_becomes_a_name(monkeypatch, tmp_path, plain):
+    shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
+    (tmp_path / "authors-resnet50-cbam").mkdir()
+    (tmp_path / "authors-resnet50-cbam" / "RESNET50_CBAM.pth").write_bytes(plain)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(sources, "WEIGHTS", tmp_path)
+    names = [entry.name for entry in sources.catalogue()]
+    assert names == [BUNDLED.name, "authors-resnet50-cbam", sources.IMAGENET]
+    assert load_checkpoint("authors-resnet50-cbam").name == "authors-resnet50-cbam"
+
+
+def test_a_folder_with_two_files_of_weights(tmp_path, plain):
+    (tmp_path / "a.pth").write_bytes(plain)
+    (tmp_path / "b.pth").write_bytes(plain)
+    with pytest.raises(WeightsError, match=r"2 files of weights \(a.pth, b.pth\)"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "a/b/c", "sub/net.pth", "no such name"])
+def test_names_that_are_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match="neither a file or folder.*imagenet-resnet50-cbam"):
+        sources.locate(name)
+
+
+def test_an_environment_variable_sets_the_default():
+    code = "from cbam_viz.models.sources import DEFAULT; print(DEFAULT)"
+    env = os.environ | {"CBAM_VIZ_MODEL": "somebody/model"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=env
+    )
+    assert done.stdout.strip() == "somebody/model", done.stderr
