@@ -1,11 +1,12 @@
 """Explanations of known gates, without a model and its forward pass."""
 
-from types import SimpleNamespace
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
 from cbam_viz.explain.explainer import BlockAttention, Explanation, ModelFacts, Prediction
+from cbam_viz.explain.photo import Photo
 from cbam_viz.explain.view import View
 from cbam_viz.models.checkpoints import Preprocessing
 
@@ -27,7 +28,7 @@ def make_photo(width: int, height: int, seed: int = 0) -> Image.Image:
 def make_explanation(
     photo: Image.Image | tuple[int, int] = (320, 240),
     blocks: int = 8,
-    spatial: dict[str, np.ndarray] | None = None,
+    spatial: Mapping[str, np.ndarray] | None = None,
     view: str = "whole",
     untrained: str | None = None,
     labels: tuple[str, ...] = ("tabby cat", "sundial"),
@@ -57,15 +58,20 @@ def make_explanation(
         for i in range(count):
             name = f"layer{stage + 1}.{i}"
             channel = draw.uniform(0.01, 0.99, width << stage).astype(np.float32)
-            map_ = draw.uniform(0.01, 0.99, shape).astype(np.float32)
-            map_ = (spatial or {}).get(name, map_)
-            attention.append(BlockAttention(name, stride, channel, map_))
+            drawn = draw.uniform(0.01, 0.99, shape).astype(np.float32)
+            gate = (spatial or {}).get(name, drawn)
+            attention.append(BlockAttention(name, stride, channel, gate))
     predictions = tuple(Prediction(label, 0.5 ** (i + 1), 10 * i) for i, label in enumerate(labels))
     return Explanation(
-        photo=SimpleNamespace(image=photo, size=photo.size),
+        photo=Photo(photo),
         predictions=predictions,
         blocks=tuple(attention),
         view=seen,
         model=ModelFacts("made-up", "0" * 64, untrained),
         seconds=0.25,
     )
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    assert image.mode == "RGB"
+    return np.asarray(image).astype(np.int64)

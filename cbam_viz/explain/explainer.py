@@ -259,12 +259,12 @@ class Explainer:
 
         Args:
             photo: path, bytes, file object, PIL image or uint8 array [H, W, 3].
-            top_k: number of predictions, from 1 to the number of classes.
+            top_k: number of predictions, at least 1; at most there are as many as classes.
             view: "whole" (nothing is cut off) or "crop" (the evaluation crop).
 
         Raises:
             PhotoError: not a photo that can be read.
-            ValueError: top_k or view is none of what there is.
+            ValueError: top_k is below 1, or there is no such view.
         """
         return self.explain_batch([photo], top_k, view)[0]
 
@@ -288,10 +288,10 @@ class Explainer:
 
         Raises:
             PhotoError: on the first photo that cannot be read; nothing is explained then.
-            ValueError: top_k or view is none of what there is.
+            ValueError: top_k is below 1, or there is no such view.
         """
-        if not 1 <= top_k <= len(self.classes):
-            raise ValueError(f"top_k must be from 1 to {len(self.classes)}, not {top_k}")
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {top_k}")
         if view not in VIEWS:
             raise ValueError(f"no view {view!r}; there are: {', '.join(VIEWS)}")
         began = time.perf_counter()
@@ -321,7 +321,7 @@ class Explainer:
     def _forward(self, batch: torch.Tensor, top_k: int):
         """Predictions and gates for each photo of a batch."""
         with torch.inference_mode(), Recorder(self._serving) as recorder:
-            likely = self._serving(batch).softmax(1).topk(top_k)
+            likely = self._serving(batch).softmax(1).topk(min(top_k, len(self.classes)))
         predictions = [
             tuple(Prediction(self.classes[i], p, i) for p, i in zip(ps, indices, strict=True))
             for ps, indices in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)

@@ -9,7 +9,7 @@ from ..models.resnet import ResNetCBAM
 
 # torch hands out the ids of hooks from a plain class attribute: two threads that register at
 # once can get the same one, and one of the two hooks is then lost.
-_registration = threading.Lock()
+registration = threading.Lock()
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Recorder:
 
             return hook
 
-        with _registration:
+        with registration:
             for name, block in self._model.blocks().items():
                 gates = self.gates[name] = Gates()
                 for kind, gate in (
@@ -57,7 +57,7 @@ class Recorder:
         return self
 
     def __exit__(self, *exception) -> None:
-        with _registration:
+        with registration:
             for handle in self._handles:
                 handle.remove()
         self._handles.clear()

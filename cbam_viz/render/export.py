@@ -21,7 +21,8 @@ from PIL import Image
 from .. import __version__
 from ..explain.explainer import Explanation, GateFigures
 from .charts import channel_chart
-from .overlay import DEFAULT, Look, contact_sheet, overlay
+from .overlay import DEFAULT, Look, overlay
+from .sheets import contact_sheet
 
 
 def save(

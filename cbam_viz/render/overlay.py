@@ -10,22 +10,15 @@ from functools import lru_cache
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from ..explain.explainer import BlockAttention, Explanation
 from ..explain.view import View
 from .lettering import (
     AMBER,
-    DARK_AMBER,
     INK,
-    LINE,
-    PALE_AMBER,
-    SOFT,
-    TRACK,
     UNTRAINED,
-    fitted,
     font,
-    spread,
 )
 
 MODES = ("heat", "multiply", "contour", "cells")
@@ -35,9 +28,6 @@ SCALES = ("absolute", "stretched")
 
 #: Cells get visible edges from this many px on; smaller ones would be all edge.
 EDGES_FROM = 12
-
-# The contact sheet, in px.
-WIDTH, MARGIN, GAP, HEAD = 1760, 48, 20, 308
 
 
 @dataclass(frozen=True)
@@ -135,21 +125,21 @@ def overlay(
     Raises:
         ValueError: there is no such block; the message lists those there are.
     """
-    return _laid_over(_photo(explanation, size), explanation, explanation.block(name), look)
+    return laid_over(photo_at(explanation, size), explanation, explanation.block(name), look)
 
 
-def _photo(explanation: Explanation, size: tuple[int, int] | None) -> Image.Image:
+def photo_at(explanation: Explanation, size: tuple[int, int] | None) -> Image.Image:
     photo = explanation.image
     if size is None or tuple(size) == photo.size:
         return photo
     return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
 
 
-def _laid_over(
+def laid_over(
     photo: Image.Image, explanation: Explanation, block: BlockAttention, look: Look
 ) -> Image.Image:
     """`overlay` on a photo that has its final size."""
-    values = _values(explanation, block, look, photo.size)
+    values = scaled_map(explanation, block, look, photo.size)
     unseen = np.isnan(values)
     if look.mode == "contour":
         picture = _outlined(photo, smallest_area(values, look.keep), look.opacity)
@@ -174,7 +164,7 @@ def _laid_over(
     return picture
 
 
-def _values(
+def scaled_map(
     explanation: Explanation, block: BlockAttention, look: Look, size: tuple[int, int]
 ) -> np.ndarray:
     """The map on the look's scale over a picture of ``size``: float32 [height, width] in 0..1."""
@@ -241,260 +231,3 @@ def _put_banner(picture: Image.Image) -> None:
         if tall >= 11 and face.getlength(words) < width - tall / 2:
             draw.text((width / 2, height - tall / 2), words, INK, face, anchor="mm")
             break
-
-
-def figure(
-    explanation: Explanation, name: str, look: Look = DEFAULT, size: tuple[int, int] | None = None
-) -> Image.Image:
-    """An overlay with its numbers below it: block, size and stride of the map, colour bar.
-
-    Args:
-        explanation, name, look: as for `overlay`.
-        size: (width, height) of the overlay; the photo's size if not given, or for a photo
-            smaller than the model's input, that of the input.
-
-    Returns:
-        RGB image, larger than ``size``.
-
-    Raises:
-        ValueError: there is no such block; the message lists those there are.
-    """
-    block = explanation.block(name)
-    figures, view = block.spatial_figures, explanation.view
-    if size is None and min(view.photo_size) < min(view.resized):
-        size = view.resized
-    photo = _photo(explanation, size)
-    picture = _laid_over(photo, explanation, block, look)
-    unit = max(1.0, (photo.width * photo.height) ** 0.5 / 700)  # words grow with the picture
-
-    def px(length: float) -> int:
-        return round(length * unit)
-
-    low, high = (0.0, 1.0) if look.scale == "absolute" else (figures.min, figures.max)
-    ramp, notes = _ramp(look), []
-    if look.scale == "stretched":
-        notes.append("Stretched: the scale is this map's own range.")
-        if low == high:
-            ramp = ramp[[128] * 256]
-    if look.mode == "contour":
-        values = _values(explanation, block, look, photo.size)
-        kept = smallest_area(values, look.keep)
-        area = kept.sum() / np.isfinite(values).sum()
-        held = values[kept].sum(dtype=np.float64) / np.nansum(values, dtype=np.float64)
-        level = values[kept].min()
-        ramp = np.where(np.arange(256)[:, None] < 255 * level, [[126, 133, 142]], [[255] * 3])
-        notes.append(
-            f"Outlined: {held:.0%} of the attention, in {area:.0%} of the area; "
-            f"values from {low + level * (high - low):.3f} up."
-        )
-    notes += _about_view(view)
-    reason = explanation.model.untrained
-    warnings = [f"{UNTRAINED}; {reason}."] if reason else []
-
-    margin, width = px(20), max(picture.width, px(500))
-    height = picture.height + px(122 + 22 * len(notes + warnings))
-    canvas = Image.new("RGB", (width + 2 * margin, height + 2 * margin), "white")
-    draw = ImageDraw.Draw(canvas)
-    corner = margin + (width - picture.width) // 2, margin
-    canvas.paste(picture, corner)
-    _put_frame(draw, corner, picture)
-    left, right, top = margin, margin + width, margin + picture.height
-    bold, plain = font(px(18), bold=True), font(px(13))
-
-    title = top + px(36)
-    draw.text((left, title), block.name, INK, bold, anchor="ls")
-    rows, columns = block.spatial.shape
-    about = f"{columns} × {rows} cells, stride {block.stride} px"
-    draw.text((left + bold.getlength(block.name) + px(12), title), about, SOFT, plain, anchor="ls")
-    if figures.nearly_constant:
-        _put_pill(draw, right, title, "nearly constant", plain)
-
-    def on_bar(value: float) -> float:
-        return left + width * ((value - low) / (high - low) if high > low else 0.5)
-
-    bar = top + px(86)
-    strip = Image.fromarray(ramp.astype(np.uint8)[None]).resize((width, px(14)))
-    canvas.paste(strip, (left, bar))
-    draw.rectangle((left, bar, right - 1, bar + px(14) - 1), outline=LINE)
-    marks = [("min", figures.min), ("mean", figures.mean), ("max", figures.max)]
-    words = [f"{mark} {value:.3f}" for mark, value in marks]
-    places = [on_bar(value) for _, value in marks]
-    lengths = [plain.getlength(word) for word in words]
-    for word, place, middle in zip(
-        words, places, spread(places, lengths, left, right, px(12)), strict=True
-    ):
-        draw.text((middle, bar - px(18)), word, INK, plain, anchor="ms")
-        draw.line((middle, bar - px(14), place, bar - px(5)), SOFT, px(1))
-        draw.line((place, bar - px(5), place, bar - 1), SOFT, px(1))
-    ticks = {0: "0", 0.25: "0.25", 0.5: "0.5 neutral", 0.75: "0.75", 1: "1"}
-    if look.scale == "stretched":
-        ticks = {tick: f"{tick:.3f}" for tick in sorted({low, (low + high) / 2, high})}
-    lengths = [plain.getlength(word) for word in ticks.values()]
-    middles = spread([on_bar(tick) for tick in ticks], lengths, left, right)
-    for word, middle in zip(ticks.values(), middles, strict=True):
-        draw.text((middle, bar + px(32)), word, SOFT, plain, anchor="ms")
-    for i, note in enumerate(notes + warnings):
-        colour = DARK_AMBER if note in warnings else SOFT
-        at = (left, bar + px(58 + 22 * i))
-        draw.text(at, fitted(note, plain, width), colour, plain, anchor="ls")
-    return canvas
-
-
-def _ramp(look: Look) -> np.ndarray:
-    """The colours of 0 to 1 in a look: uint8 [256, 3]."""
-    if look.mode in ("heat", "cells"):
-        return colour_table(look.colours)
-    return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
-
-
-def _about_view(view: View) -> list[str]:
-    """What to know of how the model saw the photo, if anything."""
-    notes = []
-    if view.size != view.resized:
-        notes.append("Grey: outside the evaluation crop, not seen by the model.")
-    if view.squeezed:
-        notes.append("The photo is very long; the model saw it squeezed.")
-    return notes
-
-
-def _put_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], picture: Image.Image) -> None:
-    """A hairline around a picture: a white photo would have no edge on a white ground."""
-    (x, y), (width, height) = corner, picture.size
-    draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
-
-
-def _put_pill(
-    draw: ImageDraw.ImageDraw, right: float, base: float, words: str, face: ImageFont.FreeTypeFont
-) -> None:
-    """Words on a rounded amber ground that ends at ``right``, on the base line ``base``."""
-    em = face.size
-    box = (right - face.getlength(words) - 1.2 * em, base - 1.25 * em, right, base + 0.55 * em)
-    draw.rounded_rectangle(box, em * 0.9, PALE_AMBER)
-    draw.text((right - 0.6 * em, base), words, DARK_AMBER, face, anchor="rs")
-
-
-def contact_sheet(explanation: Explanation, look: Look = DEFAULT) -> Image.Image:
-    """All blocks at a glance, by stage, under the photo and its predictions.
-
-    Args:
-        explanation: of the photo.
-        look: how to draw each block.
-
-    Returns:
-        RGB image, 1760 px wide; its height depends on the number of blocks.
-    """
-    stages = {}
-    for block in explanation.blocks:
-        stages.setdefault(block.stage, []).append(block)
-    columns = min(max(4, *map(len, stages.values())), 8)
-    lines = [[]]  # a stage goes beside the one before it where it fits whole
-    for blocks in stages.values():
-        if lines[-1] and sum(map(len, lines[-1])) + len(blocks) > columns:
-            lines.append([])
-        lines[-1].append(blocks)
-
-    tile = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
-    # The shape that the model looked at: an extreme photo is as squeezed here as it was there.
-    photo = _photo(explanation, _within(explanation.view.resized, (tile, round(1.25 * tile))))
-    step = photo.height + 78
-    heights = [52 + step * -(-max(map(len, line)) // columns) for line in lines]
-    canvas = Image.new("RGB", (WIDTH, HEAD + sum(heights) + MARGIN // 2), "white")
-    draw = ImageDraw.Draw(canvas)
-    _put_head(canvas, draw, explanation, look)
-    bold, plain = font(15, bold=True), font(13)
-    top = HEAD
-    for line, height in zip(lines, heights, strict=True):
-        column = 0
-        for blocks in line:
-            left = MARGIN + column * (tile + GAP)
-            across = min(len(blocks), columns) * (tile + GAP) - GAP
-            draw.line((left, top, left + across, top), LINE)
-            words = f"Stage {blocks[0].stage}"
-            draw.text((left, top + 26), words, INK, bold, anchor="ls")
-            about = f"stride {blocks[0].stride} px"
-            at = (left + bold.getlength(words) + 10, top + 26)
-            draw.text(at, about, SOFT, plain, anchor="ls")
-            for i, block in enumerate(blocks):
-                x, y = left + i % columns * (tile + GAP), top + 40 + i // columns * step
-                canvas.paste(_laid_over(photo, explanation, block, look), (x, y))
-                _put_figures(draw, (x, y + photo.height), tile, block)
-            column += len(blocks)
-        top += height
-    return canvas
-
-
-def _within(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
-    """The greatest size of the same shape that has room."""
-    shrink = min(r / s for r, s in zip(room, size, strict=True))
-    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
-
-
-def _put_figures(
-    draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, block: BlockAttention
-) -> None:
-    """A block's name, the size of its map and where in 0 to 1 its values lie."""
-    (left, top), right = corner, corner[0] + width
-    figures, bold, plain = block.spatial_figures, font(13, bold=True), font(12)
-    draw.text((left, top + 21), block.name, INK, bold, anchor="ls")
-    rows, columns = block.spatial.shape
-    draw.text((right, top + 21), f"{columns} × {rows}", SOFT, plain, anchor="rs")
-    y = top + 29
-    draw.rectangle((left, y, right - 1, y + 4), fill=TRACK)
-    low, mean, high = (left + v * (width - 3) for v in (figures.min, figures.mean, figures.max))
-    draw.rectangle((low, y, high + 2, y + 4), fill="#8b95a1")
-    draw.rectangle((mean, y - 2, mean + 2, y + 6), fill=INK)
-    words = f"{figures.min:.3f} – {figures.max:.3f}"
-    draw.text((left, top + 53), words, INK, plain, anchor="ls")
-    if figures.nearly_constant:
-        draw.text((right, top + 53), "nearly constant", DARK_AMBER, plain, anchor="rs")
-    else:
-        draw.text((right, top + 53), f"mean {figures.mean:.3f}", SOFT, plain, anchor="rs")
-
-
-def _put_head(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, explanation: Explanation, look: Look
-) -> None:
-    """Photo, model, predictions, and what the colours stand for."""
-    view, plain = explanation.view, font(15)
-    photo = _photo(explanation, _within(view.resized, (380, HEAD - MARGIN - 52)))
-    canvas.paste(photo, (MARGIN, MARGIN))
-    _put_frame(draw, (MARGIN, MARGIN), photo)
-    left, right = MARGIN + photo.width + 36, WIDTH - MARGIN
-    draw.text((left, MARGIN + 20), "Spatial attention", INK, font(26, bold=True), anchor="ls")
-    name = fitted(explanation.model.name, plain, right - left)
-    draw.text((left, MARGIN + 46), name, SOFT, plain, anchor="ls")
-
-    legend, bars = right - 420, left + 320
-    for i, prediction in enumerate(explanation.predictions[:5]):
-        y = MARGIN + 92 + 28 * i
-        label = fitted(prediction.label, plain, bars - 16 - left)
-        draw.text((left, y), label, INK, plain, anchor="ls")
-        draw.rectangle((bars, y - 11, bars + 220, y), fill=TRACK)
-        draw.rectangle((bars, y - 11, bars + 220 * prediction.probability, y), fill="#3b6ea5")
-        share = f"{prediction.probability:.1%}"
-        draw.text((bars + 220 + 62, y), share, INK, plain, anchor="rs")
-
-    y, small = MARGIN + 80, font(13)
-    notes = []
-    if look.mode == "contour":
-        notes.append(f"Outlined: the smallest area with {look.keep:.0%} of the attention.")
-    else:
-        canvas.paste(Image.fromarray(_ramp(look)[None]).resize((420, 14)), (legend, y))
-        draw.rectangle((legend, y, right - 1, y + 13), outline=LINE)
-        ends = ("0", "0.5 neutral", "1") if look.scale == "absolute" else ("least", "", "greatest")
-        for words, x, anchor in zip(
-            ends, (legend, legend + 210, right), ("ls", "ms", "rs"), strict=True
-        ):
-            draw.text((x, y + 31), words, SOFT, small, anchor=anchor)
-        y += 58
-    if look.mode == "multiply":
-        notes.append("Photo × attention.")
-    if look.scale == "stretched":
-        notes.append("Stretched: each map on a scale of its own, see its numbers.")
-    notes += _about_view(view)
-    notes.append("Below each map: its range and mean on a scale of 0 to 1.")
-    for i, note in enumerate(notes):
-        draw.text((legend, y + 22 * i), note, SOFT, small, anchor="ls")
-    if explanation.model.untrained:
-        draw.rectangle((0, 0, WIDTH, 34), fill=AMBER)
-        draw.text((WIDTH / 2, 17), UNTRAINED, INK, font(16, bold=True), anchor="mm")

@@ -17,7 +17,8 @@ from ..models.layouts import WeightsError
 from ..models.sources import DEFAULT
 from ..render.charts import channel_chart
 from ..render.export import to_zip
-from ..render.overlay import COLOURS, MODES, Look, figure, overlay
+from ..render.overlay import COLOURS, MODES, Look, overlay
+from ..render.sheets import figure
 
 TITLE = "CBAM Viz: see the Convolutional Block Attention Module pay attention"
 HERE = Path(__file__).parent
@@ -175,7 +176,7 @@ def build(model: str | None = None) -> gr.Blocks:
         Args:
             photo: an image file.
             model: name of a model of the catalogue; the default model if empty.
-            top_k: number of predictions, from 1 to the number of classes.
+            top_k: number of predictions, at least 1.
 
         Returns:
             model, image_size [width, height], predictions (label, probability, index; most likely
@@ -197,7 +198,7 @@ def build(model: str | None = None) -> gr.Blocks:
             return None, EMPTY, None, *redraw(None, blocks[-1], *controls)
         try:
             explainer = explainers.get(model)
-            explanation = explainer.explain(photo, min(MOST_PREDICTIONS, len(explainer.classes)))
+            explanation = explainer.explain(photo, MOST_PREDICTIONS)
         except (PhotoError, WeightsError) as error:
             gr.Warning(str(error), title="This photo cannot be explained")
             return None, EMPTY, None, *redraw(None, blocks[-1], *controls)

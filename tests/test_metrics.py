@@ -1,0 +1,127 @@
+"""The metrics against their definitions, written out."""
+
+import numpy as np
+import pytest
+
+from cbam_viz.explain.metrics import (
+    calibration_error,
+    gate_spread,
+    mass_on_object,
+    pixel_auc,
+    pointing_game,
+)
+
+ON_MAPS = (pixel_auc, pointing_game, mass_on_object)
+
+
+def draw_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Attention with many ties and a mask with both kinds of pixel."""
+    draw = np.random.default_rng(seed)
+    shape = tuple(draw.integers(2, 12, 2))
+    attention = (draw.integers(0, draw.integers(1, 30) + 1, shape) / 30).astype(np.float32)
+    mask = draw.random(shape) < draw.uniform(0.1, 0.9)
+    mask.flat[:2] = True, False
+    return attention, mask
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_auc_is_the_chance_over_all_pairs(seed):
+    attention, mask = draw_case(seed)
+    inside, outside = attention[mask][:, None], attention[~mask][None]
+    expected = (inside > outside).mean() + (inside == outside).mean() / 2
+    assert pixel_auc(attention, mask) == pytest.approx(expected, abs=1e-12)
+
+
+def test_auc_by_hand():
+    mask = np.array([[True, True, False, False]])
+    assert pixel_auc(np.array([[4.0, 3, 2, 1]]), mask) == 1
+    assert pixel_auc(np.array([[1.0, 2, 3, 4]]), mask) == 0
+    assert pixel_auc(np.array([[5.0, 5, 5, 5]]), mask) == 0.5
+    # Of the four pairs 3-2 and 3-1 are won, 1-1 is a tie, 1-2 is lost.
+    assert pixel_auc(np.array([[3.0, 1, 2, 1]]), mask) == 2.5 / 4
+
+
+def test_auc_knows_ranks_only():
+    attention, mask = draw_case(3)
+    assert pixel_auc(np.exp(5 * attention) - 7, mask) == pixel_auc(attention, mask)
+    assert pixel_auc(-attention, mask) == pytest.approx(1 - pixel_auc(attention, mask))
+
+
+def test_auc_does_not_overflow_on_large_maps():
+    """2000 x 2000 pixels make 4e12 pairs."""
+    attention = np.broadcast_to(np.arange(2000, dtype=np.float32), (2000, 2000))
+    assert pixel_auc(attention, attention >= 1000) == 1
+
+
+def test_pointing_by_hand():
+    mask = np.array([[True, False], [True, False]])
+    assert pointing_game(np.array([[9.0, 1], [2, 3]]), mask) == 1
+    assert pointing_game(np.array([[0.0, 1], [2, 3]]), mask) == 0
+    assert pointing_game(np.array([[3.0, 1], [2, 3]]), mask) == 0.5
+    assert pointing_game(np.array([[3.0, 0], [3, 3]]), mask) == pytest.approx(2 / 3)
+
+
+def test_mass_by_hand():
+    mask = np.array([[True, False, False, False]])
+    assert mass_on_object(np.array([[3.0, 1, 1, 1]]), mask) == 0.5
+    assert mass_on_object(np.full((1, 4), 0.7), mask) == pytest.approx(0.25)
+    assert mass_on_object(np.zeros((1, 4)), mask) == 0.25
+    assert mass_on_object(np.array([[0.0, 0, 2, 0]]), mask) == 0
+
+
+@pytest.mark.parametrize("metric", ON_MAPS)
+@pytest.mark.parametrize(
+    ("attention", "mask", "words"),
+    [
+        (np.ones((2, 3)), np.ones((3, 2), bool), "one shape"),
+        (np.ones((2, 2)), np.array([[0, 1], [1, 0]]), "bool"),
+        (np.ones((2, 2)), np.ones((2, 2), bool), "beside"),
+        (np.ones((2, 2)), np.zeros((2, 2), bool), "beside"),
+        (np.array([[1, np.nan]]), np.array([[True, False]]), "finite"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(metric, attention, mask, words):
+    with pytest.raises(ValueError, match=words):
+        metric(attention, mask)
+
+
+def test_mass_cannot_be_negative():
+    with pytest.raises(ValueError, match="-1"):
+        mass_on_object(np.array([[2.0, -1]]), np.array([[True, False]]))
+
+
+def test_calibration_by_hand():
+    assert calibration_error([1, 1, 1, 1], [1, 1, 1, 0]) == 0.25
+    assert calibration_error([0, 0], [0, 0]) == 0
+    # Two bins: (0, 0.5] holds 0.5 (wrong) and 0.3 (right), (0.5, 1] holds 0.9 (right).
+    # 2/3 * |1/2 - 0.4| + 1/3 * |1 - 0.9|
+    error = calibration_error([0.5, 0.3, 0.9], [False, True, True], bins=2)
+    assert error == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_calibration_is_its_definition(seed):
+    draw = np.random.default_rng(seed)
+    confidence = draw.random(300)
+    right = draw.random(300) < confidence**2
+    expected = 0
+    for m in range(15):
+        here = (confidence > m / 15) & (confidence <= (m + 1) / 15)
+        if here.any():
+            expected += here.mean() * abs(right[here].mean() - confidence[here].mean())
+    assert calibration_error(confidence, right) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right"), [([], []), ([0.5], [1, 0]), ([1.5], [1]), ([np.nan], [1])]
+)
+def test_calibration_refuses(confidence, right):
+    with pytest.raises(ValueError):
+        calibration_error(confidence, right)
+
+
+def test_spread_by_hand():
+    gates = np.array([[[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.2, 0.8]]], np.float32)
+    ranges, deviations = gate_spread(gates)
+    assert ranges == pytest.approx([0, 0.6])
+    assert deviations == pytest.approx([0, 0.3])
