@@ -7,8 +7,12 @@ import gc
 import io
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,6 +43,7 @@ def run(rounds: int, memory: int) -> None:
         (random50, resnet50()),
     ):
         _table(explainer, plain.eval(), rounds)
+    _opening()
     if memory:
         _memory(Explainer.from_checkpoint(bundled), memory)
 
@@ -112,6 +117,42 @@ def _table(explainer: Explainer, plain: torch.nn.Module, rounds: int) -> None:
     )
     added = statistics.median(a - b for a, b in pairs) / bare
     print(f"recording adds {added:.1%} (median of the differences in turn)")
+
+
+def _opening() -> None:
+    """How long a file of 112 MB takes to open beside bare `torch.load`, and the bundled model."""
+
+    def median(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "peer.pth"
+        torch.save(
+            {"state_dict": {f"module.{k}": v for k, v in resnet50_cbam().state_dict().items()}},
+            path,
+        )
+        size = path.stat().st_size / 1e6
+        bare = median(lambda: torch.load(path, map_location="cpu", weights_only=True))
+        ours = median(lambda: load_checkpoint(path))
+        print(f"\nopening a .pth of {size:.0f} MB: torch.load {bare:.3f} s, load_checkpoint "
+              f"{ours:.3f} s, {ours / bare:.2f} x")  # fmt: skip
+        code = (
+            "import re, sys; from cbam_viz.models.checkpoints import load_checkpoint\n"
+            "load_checkpoint(); open('/proc/self/clear_refs', 'w').write('5')\n"  # peak from here
+            "status = lambda: open('/proc/self/status').read()\n"
+            "kb = lambda key: int(re.search(key + r':\\s+(\\d+)', status())[1])\n"
+            "before = kb('VmRSS'); c = load_checkpoint(sys.argv[1])\n"
+            "print((kb('VmHWM') - before) / 1e3)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+        peak = float(done.stdout)
+        print(f"its peak memory: {peak:.0f} MB, {peak / size:.2f} x the file")
+    print(f"opening the bundled model: {median(load_checkpoint):.3f} s")
 
 
 def _memory(explainer: Explainer, photos: int) -> None:

@@ -4,6 +4,7 @@ import argparse
 import glob
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from . import __version__
@@ -40,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("photos", nargs="+", metavar="PHOTO", help="a file, a folder, or a glob")
     p.add_argument("--out", type=Path, metavar="DIR", help="write pictures, arrays and JSON here")
     p.add_argument("--json", action="store_true", help="print one JSON object a photo, a line each")
+    p.add_argument(
+        "--html", action="store_true", help="also write the viewer as one file that works offline"
+    )
     _model(p)
     p.add_argument("--classes", metavar="FILE", help="class names, one a line, if it brings none")
     p.add_argument("--top-k", type=int, default=5, metavar="K", help="predictions (default 5)")
@@ -60,6 +64,22 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--port", type=int, default=7860, help="default 7860")
 
     command("models", _models, "list the models that can be named")
+
+    p = command("train", _train, "train a model by a recipe, or go on with a stopped run")
+    p.add_argument("--recipe", required=True, metavar="NAME", help="its name, or a .toml file")
+    p.add_argument("--data", required=True, metavar="DIR",
+                   help="photos by class, or a data set of torchvision's by its name")  # fmt: skip
+    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="checkpoint, log, model")
+    p.add_argument("--init", metavar="WEIGHTS", help="start from these instead of the recipe's")
+    p.add_argument("--plain", action="store_true", help="the same network without its attention")
+    p.add_argument("--workers", type=int, metavar="N", help="processes that decode photos")
+
+    p = command("evaluate", _evaluate, "judge a model: accuracy, calibration, where it looks")
+    _model(p)
+    p.add_argument("--data", required=True, type=Path, metavar="DIR",
+                   help="photos by class, or a folder that holds them as val/")  # fmt: skip
+    p.add_argument("--annotations", type=Path, metavar="FILE", help="where the objects are")
+    p.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and plots here")
 
     p = command("bench", _bench, "measure speed and memory on this machine")
     p.add_argument("--rounds", type=int, default=20, help="of everything in turn (default 20)")
@@ -99,11 +119,17 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     from .explain.explainer import Explainer
     from .explain.photo import PhotoError
-    from .render.export import save
+    from .models.receptive_field import receptive_fields
+    from .render.export import save, written_whole
     from .render.overlay import Look
+
+    if arguments.html:  # imports Gradio, which takes its time
+        from .ui.viewer import standalone_html
 
     names = ("mode", "colours", "opacity", "scale", "keep")
     look = Look(**{n: v for n in names if (v := getattr(arguments, n)) is not None})
+    if arguments.html and not arguments.out:
+        raise ValueError("--html writes a file; say where with --out DIR")
     explainer = Explainer.from_pretrained(arguments.model, arguments.classes)
     photos = find_photos(arguments.photos)
     if not photos:
@@ -120,7 +146,11 @@ def _explain(arguments: argparse.Namespace) -> int:
         for name in arguments.blocks or ():
             explanation.block(name)  # an unknown name ends it here, before anything is written
         if arguments.out:
-            save(explanation, arguments.out / folders[path], look, arguments.blocks)
+            folder = save(explanation, arguments.out / folders[path], look, arguments.blocks)
+            if arguments.html:
+                page = standalone_html(explanation, receptive_fields(explainer.model))
+                with written_whole(folder / "viewer.html") as file:
+                    file.write(page.encode())
         if arguments.json:
             answer = {"photo": str(path)} | explanation.to_dict()
             if arguments.blocks:
@@ -166,6 +196,30 @@ def _models(arguments: argparse.Namespace) -> int:
             words.append(f"top-1 {about['figures']['top1']:.1%}")
         print(f"{entry.name}: {', '.join(words)}")
     print("Also a file, a folder, or a Hub id user/repo[@revision] of any ResNet-CBAM.")
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .training.recipe import load_recipe
+    from .training.train import train
+
+    recipe = load_recipe(arguments.recipe)
+    changes = {"init": arguments.init} if arguments.init else {}
+    changes |= {"plain": True} if arguments.plain else {}
+    model = train(replace(recipe, **changes), arguments.data, arguments.out, arguments.workers)
+    print(f"the model is in {model}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from .explain.explainer import Explainer
+    from .training.evaluate import evaluate, save, table
+
+    explainer = Explainer.from_pretrained(arguments.model)
+    result = evaluate(explainer, arguments.data, arguments.annotations)
+    print(table(result))
+    if arguments.out:
+        save(result, arguments.out)
     return 0
 
 

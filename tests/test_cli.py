@@ -44,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
 def test_version_and_help():
     assert run("--version").stdout == f"cbam-viz {cbam_viz.__version__}\n"
     words = run("--help").stdout
-    for command in ("explain", "serve", "models", "bench"):
+    for command in ("explain", "serve", "models", "train", "evaluate", "bench"):
         assert command in words
     assert "Convolutional Block Attention Module" in words
 
@@ -115,6 +115,22 @@ def test_what_is_wrong_is_said_and_what_there_is(folder, tmp_path, arguments, wo
     done = run(*arguments, "--out", tmp_path / "out", cwd=folder)
     assert done.returncode == 1
     assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_file_that_works_offline(folder, tmp_path):
+    done = run("explain", folder / "coffee.jpg", "--out", tmp_path, "--html")
+    assert done.returncode == 0, done.stderr
+    assert "layer4.1" in (tmp_path / "coffee" / "viewer.html").read_text("utf-8")
+    assert "--out DIR" in run("explain", folder / "coffee.jpg", "--html").stderr
+
+
+def test_training_and_judging_say_what_is_wrong(tmp_path):
+    done = run("train", "--recipe", "none", "--data", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "resnet18-cbam-everyday117" in done.stderr
+    done = run("evaluate", "--data", tmp_path)
+    assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 

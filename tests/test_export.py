@@ -143,7 +143,7 @@ def test_an_unknown_block_is_refused_before_anything_is_written(explanation, tmp
 
 def fail_at(monkeypatch, nth: int) -> None:
     """Let the disk be full after half of the nth file's contents were written."""
-    whole, count = export._whole, 0
+    whole, count = export.written_whole, 0
 
     class Full:
         def __init__(self, file):
@@ -169,7 +169,7 @@ def fail_at(monkeypatch, nth: int) -> None:
         def __exit__(self, *exception):
             return self.context.__exit__(*exception)
 
-    monkeypatch.setattr(export, "_whole", Whole)
+    monkeypatch.setattr(export, "written_whole", Whole)
 
 
 @pytest.mark.parametrize("nth", [1, 2, 18, 19])

@@ -12,7 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from cbam_viz import Explainer
+from cbam_viz import Explainer, WeightsError
 from cbam_viz.ui.page import Explainers
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -42,56 +42,126 @@ def tab(browser, address):
 
 def give(page, photo: Path) -> None:
     page.set_input_files("#cv-photo input[type=file]", photo)
-    page.wait_for_selector("#cv-large img", timeout=60_000)
-    page.wait_for_selector("#cv-chart img", state="attached")
+    page.wait_for_selector("#cv-viewer canvas", timeout=60_000)
+
+
+def predicted(page) -> str:
+    return page.locator("h2[data-testid=label-output-value]").inner_text().strip()
 
 
 def test_a_photo_goes_all_the_way_through(tab):
     assert "Convolutional Block Attention Module" in tab.title()
     give(tab, COFFEE)
-    assert tab.locator("#cv-gallery img").count() == 8
     expected = Explainer.from_pretrained().explain(COFFEE)
-    assert tab.locator("h2[data-testid=label-output-value]").inner_text().strip() == (
-        expected.predictions[0].label
-    )
+    assert predicted(tab) == expected.predictions[0].label
+    shown = tab.locator("#cv-viewer").inner_text()
+    for block in expected.blocks:
+        assert block.name in shown
     status = tab.locator(".cv-status").inner_text()
     assert "resnet18-cbam-everyday117" in status
     assert "600 × 400" in status
 
 
-def test_what_only_changes_the_look_does_not_run_the_model(tab, monkeypatch):
+def test_what_only_changes_the_look_asks_the_server_nothing(tab):
     give(tab, COFFEE)
-    monkeypatch.setattr(Explainer, "_forward", lambda *a: pytest.fail("the model was run"))
-    shown = tab.get_attribute("#cv-large img", "src")
-    for choose in (
-        lambda: tab.get_by_label("multiply", exact=True).check(),
-        lambda: tab.get_by_label("contour", exact=True).check(),
-        lambda: tab.get_by_label("cells", exact=True).check(),
-        lambda: tab.get_by_label("stretched to the map's range").check(),
-        lambda: tab.locator("#cv-gallery button img").first.click(),
-    ):
-        choose()
-        tab.wait_for_function(
-            "src => document.querySelector('#cv-large img').src !== src", arg=shown
-        )
-        shown = tab.get_attribute("#cv-large img", "src")
-    assert tab.get_by_label("Block", exact=True).input_value() == "layer1.0"
+    tab.wait_for_timeout(1500)
+    asked = []
+    tab.on("request", lambda request: asked.append(request.url))
+    for mode in ("Multiply", "Contour", "Cells", "Heat"):
+        tab.get_by_role("radio", name=mode, exact=True).check(force=True)
+    tab.get_by_role("radio", name="Stretched").first.check(force=True)
+    tab.wait_for_timeout(300)
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
+
+
+def download(tab, button: str, path: Path) -> Path:
+    with tab.expect_download(timeout=60_000) as download:
+        tab.get_by_role("button", name=button).click()
+    download.value.save_as(path)
+    return path
 
 
 def test_everything_comes_as_one_zip(tab, tmp_path):
     give(tab, COFFEE)
-    with tab.expect_download(timeout=60_000) as download:
-        tab.get_by_role("button", name="Download everything as a zip").click()
-    download.value.save_as(tmp_path / "all.zip")
-    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+    with zipfile.ZipFile(download(tab, "Download everything", tmp_path / "all.zip")) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
         assert len([n for n in names if n.endswith("-heat.png")]) == 8
-        with archive.open(next(n for n in names if n.endswith("attention.npz"))) as file:
+        with archive.open("attention.npz") as file:
             gates = np.load(file)
             expected = Explainer.from_pretrained().explain(COFFEE)
             for b in expected.blocks:
                 assert gates[f"{b.name}.spatial"] == pytest.approx(b.spatial, abs=1e-5)
+
+
+def test_the_viewer_comes_as_one_file_that_works_offline(tab, browser, tmp_path):
+    give(tab, COFFEE)
+    path = download(tab, "Download as one HTML file", tmp_path / "viewer.html")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("canvas")
+    assert "layer4.1" in page.locator(".cbam-viewer").inner_text()
+    context.close()
+
+
+def test_the_last_photo_wins(tab):
+    """A second photo before the first is done."""
+    tab.set_input_files("#cv-photo input[type=file]", EXAMPLES / "motorcycle.jpg")
+    tab.locator("#cv-photo button[aria-label=Clear], #cv-photo button[title=Clear]").first.click()
+    give(tab, COFFEE)
+    tab.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('600 × 400')")
+    assert predicted(tab) == Explainer.from_pretrained().explain(COFFEE).predictions[0].label
+
+
+def test_the_inside_of_a_block_is_shown_when_its_tab_is_opened(tab):
+    give(tab, COFFEE)
+    tab.get_by_role("tab", name="Inside a block").click()
+    tab.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    assert "layer4.1" in tab.locator("#cv-inside").inner_text()
+
+
+@pytest.fixture(scope="module")
+def timms(tmp_path_factory) -> list[Path]:
+    """A file as a timm user has it, with lively gates, and its class names."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    net = timm.create_model("resnet18", num_classes=3, block_args={"attn_layer": "cbam"})
+    for m in net.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.running_mean.normal_(0, 0.1)
+            m.running_var.uniform_(0.5, 2)
+    folder = tmp_path_factory.mktemp("timm")
+    torch.save(net.state_dict(), folder / "mine.pth")
+    (folder / "names.txt").write_text("ant\nbee\ncat\n")
+    return [folder / "mine.pth", folder / "names.txt"]
+
+
+def test_own_weights_show_their_attention_with_their_classes(tab, timms):
+    give(tab, COFFEE)
+    tab.get_by_text("Another model").click()
+    tab.set_input_files("#cv-weights input[type=file]", timms)
+    tab.wait_for_function(
+        "document.querySelector('.cv-status')?.innerText.includes('mine.pth')", timeout=60_000
+    )
+    expected = Explainer.from_pretrained(*timms).explain(COFFEE)
+    tab.wait_for_timeout(500)
+    assert predicted(tab) == expected.predictions[0].label in ("ant", "bee", "cat")
+
+
+def test_weights_that_are_none_are_refused_in_words(tab, tmp_path):
+    import torch
+    from torchvision.models import resnet18
+
+    torch.save(resnet18(num_classes=3).state_dict(), tmp_path / "plain.pth")
+    give(tab, COFFEE)
+    tab.get_by_text("Another model").click()
+    tab.set_input_files("#cv-weights input[type=file]", tmp_path / "plain.pth")
+    toast = tab.locator("[data-testid=toast-body]")
+    toast.wait_for()
+    assert "no CBAM" in toast.inner_text()
 
 
 def test_a_file_that_is_no_photo_gets_a_sentence(tab, tmp_path):
@@ -192,8 +262,16 @@ def test_a_few_models_are_kept(tmp_path):
 
     from cbam_viz.models.resnet import resnet18_cbam
 
-    explainers = Explainers()
-    for i in range(5):
-        torch.save(resnet18_cbam(num_classes=2).state_dict(), tmp_path / f"{i}.pth")
-        explainers.get(str(tmp_path / f"{i}.pth"))
-    assert list(explainers._opened) == [str(tmp_path / f"{i}.pth") for i in (2, 3, 4)]
+    files = [str(tmp_path / f"{i}.pth") for i in range(5)]
+    explainers = Explainers(files)
+    for file in files:
+        torch.save(resnet18_cbam(num_classes=2).state_dict(), file)
+        explainers.get(file)
+    assert explainers.opened == files[2:]
+
+
+@pytest.mark.parametrize("name", ["weights/resnet18-cbam-everyday117", "/etc/passwd", "../x", "x"])
+def test_what_a_visitor_types_is_never_a_path(name, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    with pytest.raises(WeightsError, match="no model"):
+        Explainers(["resnet18-cbam-everyday117"]).get(name)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
@@ -145,7 +146,6 @@ def read_weights(path: Path) -> tuple[Mapping, str]:
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; expected are the weights of a model")
-    name = path.name.lower()
     with path.open("rb") as f:
         head = f.read(64)
         if head.startswith(b"version https://git-lfs"):
@@ -155,13 +155,24 @@ def read_weights(path: Path) -> tuple[Mapping, str]:
             )
         if not head:
             raise WeightsError(f"{path} is empty; fetch it again")
-        f.seek(0)
-        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    # Both read the whole file, and neither holds the interpreter's lock while it does.
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(_sha256, path)
+        return _read_tensors(path), digest.result()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _read_tensors(path: Path) -> Mapping:
+    name = path.name.lower()
     try:
         if name.endswith(".safetensors"):
-            return load_file(path), digest
+            return load_file(path)
         if name.endswith(SUFFIXES):
-            return torch.load(path, map_location="cpu", weights_only=True), digest
+            return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise WeightsError(
             f"{path} is truncated or no safetensors file ({error}); fetch it again"

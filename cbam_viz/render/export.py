@@ -59,7 +59,7 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for file, contents in _files(explanation, look, names):
-        with _whole(folder / file) as f:
+        with written_whole(folder / file) as f:
             f.write(contents)
     return folder
 
@@ -80,14 +80,17 @@ def to_zip(explanation: Explanation, path: str | Path, look: Look = DEFAULT) -> 
     """
     path = Path(path)
     names = [b.name for b in explanation.blocks]
-    with _whole(path) as f, zipfile.ZipFile(f, "w") as archive:  # PNGs get no smaller: stored
+    with (
+        written_whole(path) as f,
+        zipfile.ZipFile(f, "w") as archive,
+    ):  # PNGs get no smaller: stored
         for file, contents in _files(explanation, look, names):
             archive.writestr(file, contents)
     return path
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
+def written_whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of ``path`` when all went well, and else is gone."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")  # beside it: replacing must not copy
     try:

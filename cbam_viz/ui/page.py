@@ -10,15 +10,15 @@ import gradio as gr
 import torch
 
 from .. import __version__
-from ..explain.explainer import BlockAttention, Explainer, Explanation
+from ..explain.anatomy import dissect
+from ..explain.explainer import Explainer, Explanation
 from ..explain.photo import PhotoError
 from ..models.checkpoints import list_checkpoints
 from ..models.layouts import WeightsError
-from ..models.sources import DEFAULT
-from ..render.charts import channel_chart
+from ..models.receptive_field import receptive_fields
+from ..models.sources import DEFAULT, HUB_ID, SUFFIXES
 from ..render.export import to_zip
-from ..render.overlay import COLOURS, MODES, Look, overlay
-from ..render.sheets import figure
+from . import inside, viewer
 
 TITLE = "CBAM Viz: see the Convolutional Block Attention Module pay attention"
 HERE = Path(__file__).parent
@@ -26,12 +26,13 @@ HERE = Path(__file__).parent
 _INSTALLED = HERE.parent / "assets"
 EXAMPLES = (_INSTALLED if _INSTALLED.is_dir() else HERE.parents[1] / "assets") / "examples"
 
-#: Most models kept in memory at once: a ResNet-50 takes about 230 MB in both of its forms.
+#: Most models of the catalogue or the Hub kept in memory at once; a ResNet-50 takes about 230 MB
+#: in both of its forms. A visitor's own weights are kept for that visitor alone.
 MODELS_KEPT = 3
 #: Most predictions that can be shown; all of them come from the one forward pass.
 MOST_PREDICTIONS = 10
-#: Long sides in px of the pictures on the page.
-LARGE, SMALL = 1024, 288
+#: Largest upload: the weights of a ResNet-101-CBAM have 198 MB.
+MAX_UPLOAD = "250mb"
 
 HEADER = """
 <header id="cv-header">
@@ -44,11 +45,9 @@ HEADER = """
 
 FOOTER = f"""
 <footer id="cv-footer">CBAM Viz {__version__} · the module: Woo, Park, Lee, Kweon,
-<a href="https://arxiv.org/abs/1807.06521">CBAM, ECCV 2018</a> · photos are deleted from this
-server within hours and are used for nothing else</footer>
+<a href="https://arxiv.org/abs/1807.06521">CBAM, ECCV 2018</a> · photos and weights you upload
+are deleted from this server within hours and are used for nothing else</footer>
 """
-
-EMPTY = '<p class="cv-empty">Give a photo, or take one of the examples.</p>'
 
 
 def photo_input(**options) -> gr.Image:
@@ -57,61 +56,68 @@ def photo_input(**options) -> gr.Image:
     Gradio's own decoding turns 16-bit files white, drops transparency, and stops with errors of
     Pillow's at files that are no images.
     """
-    image = gr.Image(**options)
+    image = gr.Image(image_mode=None, **options)
     # On the object: a subclass would have Gradio write a stub file beside this module.
     image.preprocess = lambda payload: payload.path if payload else None
     return image
 
 
 class Explainers:
-    """The opened models, the last few of them kept."""
+    """The opened models, by name; the last few of them are kept.
 
-    def __init__(self):
+    Args:
+        names: those that can be opened besides Hub ids. What a visitor types is never taken for a
+            path of this machine.
+    """
+
+    def __init__(self, names: list[str]):
+        self.names = names
         self._lock = threading.Lock()
+        self._opening: dict[str, threading.Lock] = {}
         self._opened: OrderedDict[str, Explainer] = OrderedDict()
 
     def get(self, name: str) -> Explainer:
-        """An explainer of a model of the catalogue.
+        """An explainer of the named model; it is opened, and perhaps fetched, the first time.
 
         Raises:
-            WeightsError: there is no such model, or its file cannot be read.
+            WeightsError: there is no such model, or it cannot be fetched or read.
         """
+        if name not in self.names and (not HUB_ID.fullmatch(name) or Path(name).exists()):
+            raise WeightsError(
+                f"no model {name!r}; there are: {', '.join(self.names)}, and Hub ids (user/repo)"
+            )
         with self._lock:
-            if name not in self._opened:
-                self._opened[name] = Explainer.from_pretrained(name)
-                if len(self._opened) > MODELS_KEPT:
-                    self._opened.popitem(last=False)
+            opening = self._opening.setdefault(name, threading.Lock())
+        with opening:  # of one name at a time: others need not wait until this one is fetched
+            explainer = self._opened.get(name) or Explainer.from_pretrained(name)
+        with self._lock:
+            self._opened[name] = explainer
             self._opened.move_to_end(name)
-            return self._opened[name]
+            if len(self._opened) > MODELS_KEPT:
+                self._opened.popitem(last=False)
+        return explainer
+
+    @property
+    def opened(self) -> list[str]:
+        """Names of the models in memory, the last used one last."""
+        return list(self._opened)
 
 
-def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """A size of the same ratio whose long side is ``side``.
+def _own_explainer(files: list[str]) -> Explainer:
+    """An explainer of uploaded weights, and of the class names beside them.
 
-    Small photos are enlarged: the map over them has more to show than their pixels.
+    Raises:
+        WeightsError: there is not one file of weights among them, or it cannot be opened.
     """
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _caption(block: BlockAttention) -> str:
-    height, width = block.spatial.shape
-    figures = block.spatial_figures
-    words = f"{block.name} · {width} × {height} · {figures.min:.2f} to {figures.max:.2f}"
-    return words + (" · nearly constant" if figures.nearly_constant else "")
-
-
-def _gallery(explanation: Explanation | None, look: Look) -> list:
-    if explanation is None:
-        return []
-    size = _fit(explanation.photo.size, SMALL)
-    return [(overlay(explanation, b.name, look, size), _caption(b)) for b in explanation.blocks]
-
-
-def _large(explanation: Explanation | None, name: str, look: Look):
-    if explanation is None:
-        return None
-    return figure(explanation, name, look, _fit(explanation.photo.size, LARGE))
+    weights = [f for f in files if f.lower().endswith(SUFFIXES)]
+    texts = [f for f in files if f.lower().endswith(".txt")]
+    if len(weights) != 1 or len(weights) + len(texts) != len(files) or len(texts) > 1:
+        given = ", ".join(Path(f).name for f in files)
+        raise WeightsError(
+            f"expected is one file of weights ({', '.join(SUFFIXES)}) and perhaps a .txt with one "
+            f"class name a line; given: {given}"
+        )
+    return Explainer.from_pretrained(weights[0], texts[0] if texts else None)
 
 
 def _table(explanation: Explanation | None) -> str:
@@ -131,15 +137,15 @@ def _table(explanation: Explanation | None) -> str:
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     figures = "<th>min</th><th>mean</th><th>max</th><th>dev.</th>"
     return (
-        '<div class="cv-table"><table><thead><tr><th rowspan="2">block</th>'
+        '<div class="cv-table" tabindex="0"><table><thead><tr><th rowspan="2">block</th>'
         '<th rowspan="2">map</th><th rowspan="2">stride</th><th colspan="4">spatial gate</th>'
-        '<th colspan="4">channel gate</th><th rowspan="2"></th></tr>'
+        '<th colspan="4">channel gate</th><th rowspan="2">note</th></tr>'
         f"<tr>{figures * 2}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _status(explanation: Explanation) -> str:
-    """Which model, how long, on what; and whatever has to be said about this photo."""
+def _status(explanation: Explanation, opened: list[str]) -> str:
+    """Which model, how long, on what."""
     (w, h), (iw, ih) = explanation.photo.size, explanation.view.size
     threads = torch.get_num_threads()
     words = [
@@ -147,35 +153,30 @@ def _status(explanation: Explanation) -> str:
         f"{1000 * explanation.seconds:.0f} ms on {threads} CPU thread{'s' * (threads > 1)}",
         f"photo {w} × {h}, seen at {iw} × {ih} px",
     ]
-    notes = []
-    if explanation.view.squeezed:
-        notes.append("The photo is so long that the network sees it squeezed.")
-    if explanation.model.untrained:
-        notes.append(f"Untrained gates, the maps mean nothing: {explanation.model.untrained}.")
-    text = f"<p class='cv-status'>{' · '.join(words)}</p>"
-    return text + "".join(f"<p class='cv-note'>{html.escape(n)}</p>" for n in notes)
+    if len(opened) > 1:
+        words.append(f"in memory: {html.escape(', '.join(opened))}")
+    return f"<p class='cv-status'>{' · '.join(words)}</p>"
 
 
 def build(model: str | None = None) -> gr.Blocks:
     """The page as a Gradio app, not yet started.
 
     Args:
-        model: the model to start with: catalogue name, folder or file; the default if None.
+        model: the model to start with: anything that `load_checkpoint` takes; the default if None.
 
     Raises:
         WeightsError: the model cannot be opened. Nothing is served then.
     """
-    explainers = Explainers()
     first = model or DEFAULT
-    names = list(dict.fromkeys([first, *list_checkpoints()]))
-    blocks = [b for b in explainers.get(first).model.blocks()]
+    explainers = Explainers(list(dict.fromkeys([first, *list_checkpoints()])))
+    explainers.get(first)
 
     def explain(photo: str, model: str = "", top_k: int = 5) -> dict:
         """Explain a photo: the predictions, and every block's channel and spatial attention.
 
         Args:
             photo: an image file.
-            model: name of a model of the catalogue; the default model if empty.
+            model: name of a model of the catalogue, or a Hub id; the default model if empty.
             top_k: number of predictions, at least 1.
 
         Returns:
@@ -186,44 +187,88 @@ def build(model: str | None = None) -> gr.Blocks:
         if photo is None:
             raise gr.Error("No photo was given; send an image file.", print_exception=False)
         try:
-            if model and model not in names:
-                raise WeightsError(f"no model {model!r}; there are: {', '.join(names)}")
             return explainers.get(model or first).explain(photo, int(top_k)).to_dict()
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def look_at(photo: str | None, model: str, *controls):
-        """One forward pass, and everything that is drawn of it."""
+    def look_at(photo: str | None, model: str, own: Explainer | None, block: str):
+        """One forward pass, and all that is shown of it."""
+        nothing = None, "", None, None, "", gr.skip()
         if photo is None:
-            return None, EMPTY, None, *redraw(None, blocks[-1], *controls)
+            return nothing
         try:
-            explainer = explainers.get(model)
+            explainer = own or explainers.get(model)
             explanation = explainer.explain(photo, MOST_PREDICTIONS)
         except (PhotoError, WeightsError) as error:
-            gr.Warning(str(error), title="This photo cannot be explained")
-            return None, EMPTY, None, *redraw(None, blocks[-1], *controls)
+            gr.Warning(html.escape(str(error)), title="This cannot be explained")
+            return nothing
         names = [b.name for b in explanation.blocks]
-        block = controls[0] if controls[0] in names else names[-1]
-        drawn = redraw(explanation, block, *controls[1:])
-        return explanation, _status(explanation), gr.Dropdown(names, value=block), *drawn
+        # The page shows predictions and the model's name itself.
+        shown = viewer.payload(explanation, receptive_fields(explainer.model))
+        return (
+            (explainer, explanation),
+            _status(explanation, explainers.opened),
+            {p.label: p.probability for p in explanation.predictions},
+            shown | {"predictions": []},
+            _table(explanation),
+            gr.Dropdown(names, value=block if block in names else names[-1]),
+        )
 
+    def look_inside(result, block: str, wanted: bool):
+        """The parts of one block, if its tab is the one in view."""
+        if result is None or not wanted:
+            return None
+        return inside.payload(dissect(*result, block), result[1])
+
+    def take_weights(files: list[str] | None):
+        """A visitor's own model, for that visitor's session alone."""
+        if not files:
+            return None
+        try:
+            explainer = _own_explainer(files)
+        except WeightsError as error:
+            gr.Warning(html.escape(str(error)), title="These weights cannot be opened")
+            return None
+        gr.Info(f"{explainer.facts.name} is open, for you alone and until you leave.")
+        return explainer
+
+    def written(result, name: str, write) -> str:
+        """A file for download, in a folder that Gradio clears away."""
+        if result is None:
+            raise gr.Error("There is nothing to download yet: give a photo first.",
+                           print_exception=False)  # fmt: skip
+        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
+        write(path)
+        return str(path)
+
+    def pack(result):
+        return written(result, "cbam-viz.zip", lambda path: to_zip(result[1], path))
+
+    def bind(result):
+        def write(path: Path) -> None:
+            explainer, explanation = result
+            fields = receptive_fields(explainer.model)
+            path.write_text(viewer.standalone_html(explanation, fields), "utf-8")
+
+        return written(result, "cbam-viz.html", write)
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
         gr.HTML(HEADER)
-        explanation = gr.State()
-        dark = gr.Checkbox(visible=False)
+        result = gr.State()  # (Explainer, Explanation)
+        inside_wanted = gr.State(False)
+        own = gr.State()  # the visitor's own Explainer
         with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=320):
+            with gr.Column(scale=3, min_width=320):
                 photo = photo_input(
                     label="Photo",
                     sources=["upload", "webcam", "clipboard"],
-                    image_mode=None,
-                    height=300,
+                    height=280,
                     elem_id="cv-photo",
                 )
-                status = gr.HTML(EMPTY)
+                status = gr.HTML()
                 predictions = gr.Label(label="Predictions", num_top_classes=5)
                 top_k = gr.Slider(1, MOST_PREDICTIONS, 5, step=1, label="How many predictions")
-                chosen = gr.Dropdown(names, value=first, label="Model", visible=len(names) > 1)
                 gr.Examples(
                     [[str(f)] for f in sorted(EXAMPLES.glob("*.jpg"))],
                     [photo],
@@ -231,139 +276,70 @@ def build(model: str | None = None) -> gr.Blocks:
                     examples_per_page=12,
                     api_visibility="private",
                 )
-            with gr.Column(scale=8, min_width=320):
-                gr.HTML("<h2>Spatial attention of every block, from input to output</h2>")
-                gallery = gr.Gallery(
-                    show_label=False,
-                    columns=4,
-                    format="png",
-                    height="auto",
-                    allow_preview=False,
-                    object_fit="contain",
-                    interactive=False,
-                    buttons=[],
-                    elem_id="cv-gallery",
-                )
-                with gr.Row(equal_height=False):
-                    with gr.Column(scale=5, min_width=320):
-                        large = gr.Image(
-                            show_label=False,
-                            format="png",
-                            interactive=False,
-                            buttons=["download", "fullscreen"],
-                            elem_id="cv-large",
-                        )
-                    with gr.Column(scale=3, min_width=240):
-                        block = gr.Dropdown(blocks, value=blocks[-1], label="Block")
-                        mode = gr.Radio(list(MODES), value="heat", label="Mode")
-                        colours = gr.Dropdown(list(COLOURS), value="magma", label="Colours")
-                        opacity = gr.Slider(0, 1, Look.opacity, step=0.05, label="Opacity")
-                        scale = gr.Radio(
-                            [("0 to 1", "absolute"), ("stretched to the map's range", "stretched")],
-                            value="absolute",
-                            label="Scale",
-                        )
-                        keep = gr.Slider(
-                            0.05, 0.95, Look.keep, step=0.05, visible=False,
-                            label="Share of the attention inside the contour",
-                        )  # fmt: skip
-                        order = gr.Radio(
-                            [("by channel", "channel"), ("sorted", "sorted")],
-                            value="sorted",
-                            label="Channel weights",
-                        )
-                        zip_button = gr.Button("Download everything as a zip")
-                        zip_file = gr.DownloadButton(visible="hidden", elem_id="cv-zip")
-                chart = gr.Image(
-                    show_label=False,
-                    format="png",
-                    interactive=False,
-                    buttons=["download", "fullscreen"],
-                    elem_id="cv-chart",
-                )
-                with gr.Accordion("Figures of every block", open=False):
-                    table = gr.HTML()
+                with gr.Accordion("Another model", open=False):
+                    chosen = gr.Dropdown(
+                        explainers.names,
+                        value=first,
+                        allow_custom_value=True,
+                        label="Model",
+                        info="of the catalogue, or a Hugging Face Hub id: user/repo[@revision]",
+                        elem_id="cv-model",
+                    )
+                    weights = gr.File(
+                        label="Or your own ResNet-CBAM: weights, and class names as .txt",
+                        file_count="multiple",
+                        file_types=[*SUFFIXES[:3], ".tar", ".txt"],
+                        height=120,
+                        elem_id="cv-weights",
+                    )
+            with gr.Column(scale=9, min_width=320), gr.Tabs():
+                with gr.Tab("Attention of every block") as outside_tab:
+                    attention = viewer.component(elem_id="cv-viewer")
+                    with gr.Row():
+                        zip_button = gr.Button("Download everything (zip)", size="sm")
+                        html_button = gr.Button("Download as one HTML file", size="sm")
+                        file = gr.DownloadButton(visible="hidden", elem_id="cv-file")
+                    with gr.Accordion("Figures of every block", open=False):
+                        table = gr.HTML()
+                with gr.Tab("Inside a block") as inside_tab:
+                    names = list(explainers.get(first).model.blocks())
+                    block = gr.Dropdown(names, value=names[-1], label="Block")
+                    parts = inside.component(elem_id="cv-inside")
         gr.HTML(FOOTER)
 
-        look_controls = [mode, colours, opacity, scale, keep]
-
-        def redraw(explanation, block, mode, colours, opacity, scale, keep, order, dark):
-            """All pictures of an explanation. The model is not run."""
-            look = Look(mode, colours, opacity, scale, keep)
-            return (
-                _predictions(explanation),
-                _gallery(explanation, look),
-                _large(explanation, block, look),
-                _chart(explanation, block, order, dark),
-                _table(explanation),
+        looking = {
+            "fn": look_at,
+            "inputs": [photo, chosen, own, block],
+            "outputs": [result, status, predictions, attention, table, block],
+            "api_visibility": "private",
+            "show_progress": "minimal",
+            "show_progress_on": [photo],
+            "trigger_mode": "always_last",
+        }
+        looking_inside = {
+            "fn": look_inside,
+            "inputs": [result, block, inside_wanted],
+            "outputs": [parts],
+            "api_visibility": "private",
+            "show_progress": "minimal",
+            "trigger_mode": "always_last",
+        }
+        gr.on([photo.change, chosen.change], **looking).then(**looking_inside)
+        taken = weights.change(take_weights, weights, own, **private)
+        taken.success(**looking).then(**looking_inside)
+        outside_tab.select(lambda: False, None, inside_wanted, **private)
+        inside_tab.select(lambda: True, None, inside_wanted, **private).then(**looking_inside)
+        block.input(**looking_inside)
+        top_k.change(lambda k: gr.Label(num_top_classes=k), top_k, predictions, **private)
+        for button, make in ((zip_button, pack), (html_button, bind)):
+            button.click(make, result, file, api_visibility="private").success(
+                None, None, None, js="() => document.querySelector('#cv-file').click()", **private
             )
-
-        def _predictions(explanation):
-            if explanation is None:
-                return None
-            return {p.label: p.probability for p in explanation.predictions}
-
-        def _chart(explanation, block, order, dark):
-            if explanation is None:
-                return None
-            return channel_chart(explanation.block(block), order, dark=dark)
-
-        pictures = [predictions, gallery, large, chart, table]
-        private = {"api_visibility": "private", "show_progress": "hidden"}
-        latest = private | {"trigger_mode": "always_last"}
-        controls = [block, *look_controls, order, dark]
-
-        page.load(None, None, dark, js="() => document.body.classList.contains('dark')", **private)
-        gr.on(
-            [photo.change, chosen.change],
-            look_at,
-            [photo, chosen, *controls],
-            [explanation, status, block, *pictures],
-            api_visibility="private",
-            show_progress="minimal",
-            show_progress_on=[large],
-            trigger_mode="always_last",
-        )
-        gr.on(
-            [mode.input, colours.input, opacity.release, scale.input, keep.release],
-            lambda e, name, *look: (_gallery(e, Look(*look)), _large(e, name, Look(*look))),
-            [explanation, block, *look_controls],
-            [gallery, large],
-            **latest,
-        )
-        mode.change(lambda m: gr.Slider(visible=m == "contour"), mode, keep, **private)
-        block.change(
-            lambda e, name, order, dark, *look: (
-                _large(e, name, Look(*look)),
-                _chart(e, name, order, dark),
-            ),
-            [explanation, block, order, dark, *look_controls],
-            [large, chart],
-            **latest,
-        )
-        order.input(_chart, [explanation, block, order, dark], chart, **latest)
-        top_k.change(lambda k: gr.Label(num_top_classes=k), top_k, predictions, **latest)
-
-        def pick(explanation: Explanation | None, event: gr.SelectData):
-            return explanation.blocks[event.index].name if explanation else gr.skip()
-
-        gallery.select(pick, explanation, block, **private)
-
-        def pack(explanation: Explanation | None, *look):
-            if explanation is None:
-                raise gr.Error("There is nothing to download yet: give a photo first.",
-                               print_exception=False)  # fmt: skip
-            folder = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder()))
-            return str(to_zip(explanation, folder / "cbam-viz.zip", Look(*look)))
-
-        zip_button.click(
-            pack, [explanation, *look_controls], zip_file, api_visibility="private"
-        ).success(None, None, None, js="() => document.querySelector('#cv-zip').click()", **private)
 
         # The public function, for gradio_client, plain HTTP and MCP. It has components of its
         # own so that a file arrives here as it was sent.
         with gr.Row(visible=False):
-            api = (photo_input(label="photo", image_mode=None), gr.Textbox(), gr.Number(5))
+            api = (photo_input(label="photo"), gr.Textbox(), gr.Number(5))
             answer = gr.JSON()
             gr.Button().click(explain, list(api), answer, api_name="explain")
     page.queue(max_size=64, default_concurrency_limit=2)
@@ -393,7 +369,7 @@ def launch_options() -> dict:
     return {
         "theme": theme,
         "css_paths": [str(HERE / "page.css")],
-        "max_file_size": "40mb",
+        "max_file_size": MAX_UPLOAD,
         "mcp_server": True,
         "footer_links": ["api", "gradio"],
         "allowed_paths": [str(EXAMPLES)],

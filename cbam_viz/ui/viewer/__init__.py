@@ -1,0 +1,160 @@
+"""The viewer: an explanation drawn by the browser, in the page or in one file of its own.
+
+The script is plain JavaScript in files that are joined here, in one function's scope; there is no
+build step. Python only says what there is to see: photo, gates, geometry, colour tables.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from string import Template
+
+import gradio as gr
+import numpy as np
+
+from ...explain.explainer import NEARLY_CONSTANT, BlockAttention, Explanation
+from ...render.overlay import COLOURS, MODES, Look, colour_table
+
+HERE = Path(__file__).parent
+SCRIPTS = ("paint.js", "dom.js", "chart.js", "pane.js", "viewer.js")
+
+#: The photo that is sent has no longer side than this, in px.
+PHOTO_SIDE = 1024
+PHOTO_QUALITY = 90
+
+
+def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None = None) -> dict:
+    """All that the viewer draws from: about 95 kB for a ResNet-50 on a 4:3 photo, and the photo.
+
+    Args:
+        explanation: of one photo.
+        receptive_fields: by block name, in input px, as `models.receptive_field` gives them;
+            without them, none are outlined.
+
+    Returns:
+        Plain values, ready for JSON. Gates are little-endian uint16 of 65535 times the value,
+        colour tables uint8 [256, 3], both in base64.
+    """
+    view = explanation.view
+    return {
+        "photo": {"url": _photo_url(explanation), "size": list(explanation.photo.size)},
+        "view": {
+            "resized": list(view.resized),
+            "offset": list(view.offset),
+            "size": list(view.size),
+            "squeezed": view.squeezed,
+        },
+        "model": {"name": explanation.model.name, "untrained": explanation.model.untrained},
+        "predictions": [
+            {"label": p.label, "probability": round(p.probability, 4)}
+            for p in explanation.predictions
+        ],
+        "blocks": [_block(b, (receptive_fields or {}).get(b.name)) for b in explanation.blocks],
+        "tables": {name: _base64(colour_table(name)) for name in COLOURS},
+        "modes": list(MODES),
+        "look": {"mode": Look.mode, "colours": Look.colours, "opacity": Look.opacity}
+        | {"scale": Look.scale, "keep": Look.keep},
+        "nearlyConstant": NEARLY_CONSTANT,
+    }
+
+
+def _block(block: BlockAttention, receptive_field: int | None) -> dict:
+    rows, columns = block.spatial.shape
+    return {
+        "name": block.name,
+        "stage": block.stage,
+        "stride": block.stride,
+        "field": receptive_field,
+        "rows": rows,
+        "columns": columns,
+        "spatial": _gate(block.spatial),
+        "channel": _gate(block.channel),
+    }
+
+
+def _gate(gate: np.ndarray) -> str:
+    return _base64(np.rint(gate * 65535.0).astype("<u2"))
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()
+
+
+def _photo_url(explanation: Explanation) -> str:
+    """The photo as a data URL, in the shape that the model saw it in."""
+    view = explanation.view
+    width, height = view.resized if view.squeezed else view.photo_size
+    shrink = min(1, PHOTO_SIDE / max(width, height))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    photo = explanation.photo.at_least(*size)
+    if photo.size != size:
+        photo = photo.resize(size, reducing_gap=2)
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=PHOTO_QUALITY, subsampling="4:4:4")
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@cache
+def strings() -> dict[str, dict[str, str]]:
+    """The viewer's words: by language, by key."""
+    return json.loads((HERE / "strings.json").read_text("utf-8"))
+
+
+@cache
+def script() -> str:
+    """The viewer as one script. It defines ``CbamViewer`` and nothing else."""
+    files = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
+    words = json.dumps(strings(), ensure_ascii=False)
+    return f'(() => {{\n"use strict";\nconst STRINGS = {words};\n{files}}})();\n'
+
+
+@cache
+def style() -> str:
+    """The viewer's style sheet. Every rule is about what lies inside ``.cbam-viewer``."""
+    return (HERE / "viewer.css").read_text("utf-8")
+
+
+def component(**options) -> gr.HTML:
+    """The viewer as a component of a Gradio page.
+
+    Its value is a `payload`, or None; ``second``, a prop that can be updated like the value, is
+    the payload of a second photo to compare with, or None.
+
+    Args:
+        options: more of ``gr.HTML``'s, ``elem_id`` for example.
+    """
+    return gr.HTML(
+        html_template='<div class="cbam-viewer"></div>',
+        js_on_load=(HERE / "embed.js").read_text("utf-8"),
+        head=f"<style>{style()}</style><script>{script()}</script>",
+        apply_default_css=False,
+        second=None,
+        **{"value": None} | options,
+    )
+
+
+def standalone_html(
+    explanation: Explanation, receptive_fields: Mapping[str, int] | None = None
+) -> str:
+    """One HTML file with the viewer in it that works from disk, with no network.
+
+    Without JavaScript it shows the photo and a sentence.
+
+    Args:
+        explanation, receptive_fields: as for `payload`.
+    """
+    data = payload(explanation, receptive_fields)
+    photo = data["photo"].pop("url")  # it is in the file once: as the picture that stays
+    words = strings()
+    return Template((HERE / "standalone.html").read_text("utf-8")).substitute(
+        title=words["en"]["title"],
+        style=style(),
+        script=script(),
+        photo=photo,
+        sentences=" ".join(words[lang]["broken"] for lang in words),
+        # Class names are anybody's: none may end the script element.
+        payload=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),
+    )

@@ -1,0 +1,696 @@
+// The viewer: one state, what shows it, and what changes it.
+
+const SCALES = ["absolute", "stretched", "shared"];
+const COMPARISONS = ["off", "wipe", "block", "photo"];
+const ORDERS = ["sorted", "channel"];
+/** The state to begin with; the look comes with the payload, the block is its last one. */
+const START = { compare: "off", order: ORDERS[0], wipe: 0.5, pin: null, channel: null };
+/** Parts of the state that go into a link, and how each is read from it. */
+const LINKED = {
+  block: String,
+  mode: String,
+  colours: String,
+  opacity: Number,
+  scale: String,
+  keep: Number,
+  compare: String,
+  other: String,
+  wipe: Number,
+  order: String,
+  pin: (text) => text.split(",").map(Number),
+  channel: Number,
+  lang: String,
+};
+/** What a change of these parts of the state makes necessary. */
+const LOOK = ["subject", "mode", "colours", "opacity", "scale", "keep"];
+const MAPS = [...LOOK, "block", "other", "compare"];
+const CHANNELS = ["subject", "block", "order", "channel"];
+
+/** How long "play" stays at a block, in ms. */
+const PLAY_STEP = 900;
+const CALM_PLAY_STEP = 2000;
+
+/** The language to begin with: the one asked for, or the browser's. */
+function languageOf(asked) {
+  const wanted = [asked, ...navigator.languages].filter(Boolean).map((l) => l.slice(0, 2));
+  return wanted.find((l) => l in STRINGS) ?? Object.keys(STRINGS)[0];
+}
+
+class Viewer {
+  constructor(root, { lang, onState, second, title }) {
+    this.root = root;
+    this.title = title;
+    this.onState = onState;
+    const linked = stateOfLink();
+    this.state = { ...START, ...linked, lang: languageOf(linked.lang || lang) };
+    this.changed = new Set();
+    this.turn = 0;
+    this.over = new AbortController();
+    const { signal } = this.over;
+    window.addEventListener("hashchange", () => this.guarded(() => this.restore()), { signal });
+    // Charts take their colours from the style sheet: paper is white whatever the page is.
+    const repaint = (paper) => () => {
+      root.classList.toggle("cv-paper", paper);
+      this.chart?.draw();
+    };
+    window.addEventListener("beforeprint", repaint(true), { signal });
+    window.addEventListener("afterprint", repaint(false), { signal });
+    this.resized = new ResizeObserver(() => this.chart?.draw());
+    this.themed = new MutationObserver(() => this.chart?.draw());
+    this.themed.observe(document.body, { attributeFilter: ["class"] });
+  }
+
+  /** Run, and leave the plain photo and a sentence if that fails. */
+  guarded(work) {
+    try {
+      return work();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  fail(error) {
+    console.error(error);
+    this.stop();
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    this.built = false;
+    const url = this.asked?.photo?.url;
+    this.root.replaceChildren(
+      h("figure", { class: "cv-still" }, url && h("img", { src: url, alt: "" }),
+        h("figcaption", { role: "alert" }, this.t("broken"))), // prettier-ignore
+    );
+  }
+
+  t(key, values = {}) {
+    return STRINGS[this.state.lang][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  }
+
+  /** Show other explanations. What is on screen stays until they are decoded; the last call wins. */
+  async open(payload, second) {
+    const turn = ++this.turn;
+    this.asked = payload;
+    try {
+      const [subject, beside] = await Promise.all([
+        payload && Subject.open(payload),
+        payload && second && Subject.open(second),
+      ]);
+      if (turn !== this.turn) return;
+      this.stop();
+      this.subject = subject;
+      this.second = beside;
+      this.built = false;
+      this.set({}, ["subject"]);
+      this.draw();
+    } catch (error) {
+      if (turn === this.turn) this.fail(error);
+    }
+  }
+
+  /** Change parts of the state; what it is of no value for stays as it is. */
+  set(patch, more = []) {
+    const before = this.state;
+    this.state = { ...before, ...patch };
+    if (!(this.state.lang in STRINGS)) this.state.lang = before.lang;
+    if (this.state.lang !== before.lang) this.built = false;
+    if (this.subject) this.settle(before);
+    const different = Object.keys(this.state).filter((key) => this.state[key] !== before[key]);
+    for (const key of [...different, ...more]) this.changed.add(key);
+    if (!this.changed.size) return;
+    if (different.length && this.subject) {
+      this.writeLink();
+      if (this.onState) this.onState({ ...this.state });
+    }
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  /** `set`, for what the visitor does. */
+  change(patch) {
+    this.guarded(() => this.set(patch));
+  }
+
+  /** Show what the address says, and nothing of what was chosen before. */
+  restore() {
+    this.state = { ...START, lang: this.state.lang };
+    this.set(stateOfLink(), Object.keys(LINKED));
+  }
+
+  /** Put right what there is no such thing as. */
+  settle(before) {
+    const { state, subject } = this;
+    const defaults = subject.payload.look;
+    const oneOf = (key, known, fallback) => {
+      if (!known.includes(state[key])) state[key] = known.includes(before[key]) ? before[key] : fallback;
+    };
+    const within = (key, low, high, fallback) => {
+      const value = Number.isFinite(state[key]) ? state[key] : (before[key] ?? fallback);
+      state[key] = Math.min(Math.max(value, low), high);
+    };
+    const names = subject.blocks.map((block) => block.name);
+    oneOf("block", names, names[names.length - 1]);
+    oneOf("mode", subject.payload.modes, defaults.mode);
+    oneOf("colours", Object.keys(subject.tables), defaults.colours);
+    oneOf("scale", SCALES, defaults.scale);
+    oneOf("order", ORDERS, ORDERS[0]);
+    oneOf("compare", this.comparisons, "off");
+    const others = this.beside.blocks.map((block) => block.name);
+    oneOf("other", others, others[0]);
+    // Two photos: the same block of both, where both have it.
+    if (this.beside === this.second && others.includes(state.block)) state.other = state.block;
+    within("opacity", 0, 1, defaults.opacity);
+    within("keep", 0.05, 0.95, defaults.keep);
+    within("wipe", 0, 1, START.wipe);
+    if (!state.pin?.every((share) => share >= 0 && share <= 1)) state.pin = null;
+    const channels = subject.block(state.block).channel.length;
+    if (!(state.channel >= 0 && state.channel < channels)) state.channel = null;
+  }
+
+  get comparisons() {
+    return this.second ? COMPARISONS : COMPARISONS.filter((kind) => kind !== "photo");
+  }
+
+  /** The explanation that a second picture is of. */
+  get beside() {
+    return this.state.compare === "photo" && this.second ? this.second : this.subject;
+  }
+
+  /** Draw now what a change made necessary. */
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    this.guarded(() => {
+      const all = !this.built;
+      if (all) this.build();
+      if (!this.subject) return;
+      const { changed } = this;
+      this.changed = new Set();
+      const touches = (keys) => all || keys.some((key) => changed.has(key));
+      this.showControls();
+      if (touches(MAPS)) this.drawMaps();
+      if (touches([...MAPS, "wipe"])) this.showWipe();
+      if (touches(["subject", "block", "other", "compare"])) this.markThumbs();
+      if (touches(["subject", "block", "other", "compare"])) this.showFigures();
+      if (touches(CHANNELS)) this.showChannels();
+      this.showCells();
+      if (touches(LOOK)) this.drawThumbsSoon();
+    });
+  }
+
+  // What is shown, from top to bottom.
+
+  build() {
+    this.resized.disconnect();
+    this.root.lang = this.state.lang;
+    this.built = true;
+    if (!this.subject) {
+      this.root.replaceChildren(h("p", { class: "cv-empty" }, this.t("empty")));
+      return;
+    }
+    const t = this.t.bind(this);
+    const events = {
+      onPoint: (pane, point) => this.guarded(() => this.pointAt(pane, point)),
+      onPin: (pane, point) => this.guarded(() => this.pin(pane, point)),
+      onWipe: (wipe) => this.change({ wipe }),
+    };
+    this.panes = [new Pane(t, events), new Pane(t, events)];
+    this.bar = new ColourBar(t);
+    this.chart = new ChannelChart(t, (channel) => this.change({ channel }));
+    this.note = h("p", { class: "cv-note-line" });
+    this.readout = h("div", { class: "cv-readout", "aria-live": "polite" });
+    this.picture = h("div", { class: "cv-picture" },
+      h("div", { class: "cv-panes" }, this.panes.map((pane) => pane.element)),
+      this.bar.element, this.note, this.readout); // prettier-ignore
+    const main = h("div", { class: "cv-main" }, this.picture, this.buildControls());
+    this.root.replaceChildren(
+      ...[this.buildHead(), this.buildWarnings(), this.buildStrip(), main, this.buildChannels()].flat(),
+    );
+    this.resized.observe(this.chart.element);
+  }
+
+  buildHead() {
+    const { predictions, model } = this.subject.payload;
+    const list = predictions.map(({ label, probability }) => {
+      const bar = h("i", { class: "cv-probability" });
+      bar.style.setProperty("--cv-filled", probability);
+      const share = `${(100 * probability).toFixed(1)}%`;
+      return h("li", {}, h("span", {}, label), h("b", {}, share), bar);
+    });
+    this.copy = h("button", { type: "button", class: "cv-button" }, icon("link"), h("span", {}, this.t("copyLink")));
+    this.copy.addEventListener("click", () => this.copyLink());
+    const languages = Object.keys(STRINGS).filter((lang) => lang !== this.state.lang);
+    const switches = languages.map((lang) => {
+      const button = h("button", { type: "button", class: "cv-button", lang }, STRINGS[lang].language);
+      button.addEventListener("click", () => this.change({ lang }));
+      return button;
+    });
+    return h("header", { class: "cv-head" },
+      h("div", { class: "cv-title" },
+        this.title && h("h1", {}, this.t("title")), h("p", {}, model.name)),
+      h("div", { class: "cv-tools" }, this.copy, switches),
+      h("ol", { class: "cv-predictions", "aria-label": this.t("predictions") }, list)); // prettier-ignore
+  }
+
+  buildWarnings() {
+    const { model, view } = this.subject.payload;
+    const warnings = [];
+    if (model.untrained) warnings.push(this.t("untrained", { reason: model.untrained }));
+    if (view.squeezed) warnings.push(this.t("squeezed"));
+    if (view.size.join() !== view.resized.join()) warnings.push(this.t("cropped"));
+    return warnings.map((words) => h("p", { class: "cv-warning" }, words));
+  }
+
+  buildStrip() {
+    const { blocks, thumbPainter } = this.subject;
+    const stages = new Map();
+    for (const block of blocks) stages.set(block.stage, [...(stages.get(block.stage) || []), block]);
+    this.thumbs = new Map();
+    const groups = [...stages].map(([stage, members]) => {
+      const name = this.t("stage", { stage });
+      const [first] = members;
+      return h("div", { class: "cv-stage", role: "group", "aria-label": name },
+        h("div", { class: "cv-stage-name", "aria-hidden": "true" },
+          h("b", {}, name), h("span", {}, `${first.columns} × ${first.rows}`)),
+        h("div", { class: "cv-thumbs" }, members.map((block) => this.buildThumb(block)))); // prettier-ignore
+    });
+    const size = blocks.length <= 8 ? "few" : blocks.length <= 16 ? "some" : "many";
+    this.strip = h("div", { class: `cv-strip cv-${size}`, role: "listbox", "aria-label": this.t("blocks") }, groups);
+    this.strip.style.setProperty("--cv-ratio", thumbPainter.width / thumbPainter.height);
+    this.strip.addEventListener("keydown", (e) => this.onStripKey(e));
+    this.play = h("button", { type: "button", class: "cv-button cv-play" }, icon("play"), icon("pause"));
+    this.play.addEventListener("click", () => (this.timer ? this.stop() : this.start()));
+    const format = (i) => blocks[i].name;
+    this.depth = slider(this.t("depth"), { min: 0, max: blocks.length - 1, step: 1, format }, (i) => {
+      this.stop();
+      this.change({ block: blocks[i].name });
+    });
+    const heading = h("h2", {}, this.t("blocks"));
+    const controls = h("div", { class: "cv-depth" }, this.play, this.depth.element);
+    this.showPlaying();
+    return h("section", { class: "cv-all" }, heading, this.strip, controls);
+  }
+
+  buildThumb(block) {
+    const { min, max } = block.figures.spatial;
+    const constant = this.subject.isConstant(block.figures.spatial);
+    const canvas = h("canvas");
+    const thumb = h("div", { class: "cv-thumb", role: "option", tabindex: "-1", "aria-label": this.altOf(this.subject, block) },
+      canvas, h("span", { class: "cv-name" }, block.name), trackOf(block.figures.spatial),
+      h("span", { class: constant ? "cv-values cv-constant" : "cv-values" }, `${min.toFixed(2)}–${max.toFixed(2)}`)); // prettier-ignore
+    thumb.addEventListener("click", () => {
+      this.stop();
+      this.change({ block: block.name });
+    });
+    this.thumbs.set(block.name, { thumb, canvas });
+    return thumb;
+  }
+
+  buildControls() {
+    const t = this.t.bind(this);
+    const { payload, tables } = this.subject;
+    const named = (values) => values.map((value) => [value, t(value)]);
+    const percent = (value) => `${Math.round(100 * value)}%`;
+    const fine = { min: 0, max: 1, step: 0.05, format: percent };
+    const to = (key) => (value) => this.change({ [key]: value });
+    this.controls = {
+      mode: segmented(t("mode"), named(payload.modes), to("mode")),
+      scale: segmented(t("scale"), named(SCALES), to("scale")),
+      opacity: slider(t("opacity"), fine, to("opacity")),
+      keep: slider(t("keep"), { ...fine, min: 0.05, max: 0.95 }, to("keep")),
+      colours: dropdown(t("colours"), to("colours")),
+      compare: segmented(t("compare"), named(this.comparisons), to("compare")),
+      other: dropdown(t("other"), to("other")),
+    };
+    this.controls.colours.offer(Object.keys(tables));
+    this.figures = h("div", { class: "cv-figures" });
+    const order = ["mode", "opacity", "keep", "colours", "scale", "compare", "other"];
+    const fields = order.map((key) => this.controls[key].element);
+    this.side = h("aside", { class: "cv-side", "aria-label": t("controls") }, fields);
+    return this.side;
+  }
+
+  buildChannels() {
+    this.controls.order = segmented(
+      this.t("order"),
+      [["sorted", this.t("sorted")], ["channel", this.t("byChannel")]],
+      (order) => this.change({ order }),
+    ); // prettier-ignore
+    this.channelCount = h("span");
+    this.extremes = h("div", { class: "cv-extremes" });
+    const head = h("div", { class: "cv-section-head" },
+      h("h2", {}, this.t("channels")), this.channelCount, this.controls.order.element); // prettier-ignore
+    return h("section", { class: "cv-channels" }, head, this.chart.element, this.extremes);
+  }
+
+  // Showing the state.
+
+  showControls() {
+    const { state, controls, subject } = this;
+    controls.other.offer(this.beside.blocks.map((block) => block.name));
+    for (const [key, control] of Object.entries(controls)) control.set(state[key]);
+    const coloured = state.mode === "heat" || state.mode === "cells";
+    controls.opacity.element.hidden = state.mode === "multiply";
+    controls.keep.element.hidden = state.mode !== "contour";
+    controls.colours.element.hidden = !coloured;
+    const given = this.beside === this.second && state.other === state.block;
+    controls.other.element.hidden = this.shown.length < 2 || given;
+    this.depth.set(subject.blocks.findIndex((block) => block.name === state.block));
+  }
+
+  /** What a pane, the first or the second, is called. */
+  titleOf(block, i) {
+    const photo = this.state.compare === "photo" && this.t(i ? "secondPhoto" : "firstPhoto");
+    return photo ? `${photo} · ${block.name}` : block.name;
+  }
+
+  /** What the panes show: pairs of explanation and block. */
+  get shown() {
+    const { state, subject } = this;
+    const first = [subject, subject.block(state.block)];
+    const two = state.compare === "block" || state.compare === "photo";
+    return two ? [first, [this.beside, this.beside.block(state.other)]] : [first];
+  }
+
+  /** The values that the ends of the scale stand for, over some pairs. */
+  rangeOf(pairs) {
+    if (this.state.scale === "absolute") return [0, 1];
+    const all = this.state.scale === "shared";
+    return Subject.range(pairs.flatMap(([subject, block]) => (all ? subject.blocks : [block])));
+  }
+
+  lookFor([low, high]) {
+    const { mode, opacity, keep, colours } = this.state;
+    return { mode, opacity, keep, low, high, table: this.subject.tables[colours] };
+  }
+
+  drawMaps() {
+    const { shown, panes } = this;
+    const [low, high] = this.rangeOf(shown);
+    const look = this.lookFor([low, high]);
+    panes[1].element.hidden = shown.length < 2;
+    this.root.classList.toggle("cv-two", shown.length > 1);
+    const outlined = shown.map(([subject, block], i) => {
+      return panes[i].draw(subject, block, look, this.titleOf(block, i), this.altOf(subject, block));
+    });
+    const figures = shown.map(([, block]) => block.figures.spatial);
+    this.bar.set(this.rampOf(look, outlined[0]), low, high, figures);
+    setText(this.note, this.noteOf(look, outlined));
+  }
+
+  /** The colours of the bar: the table, or grey for the product, or the two sides of an outline. */
+  rampOf({ mode, table }, outlined) {
+    if (mode === "heat" || mode === "cells") return table;
+    const light = (i) => (mode === "multiply" ? i : i < 255 * outlined.level ? 128 : 255);
+    return Uint8Array.from({ length: 768 }, (_, i) => light(Math.floor(i / 3)));
+  }
+
+  noteOf({ low, high }, outlined) {
+    const percent = (share) => `${Math.round(100 * share)}%`;
+    const words = outlined.filter(Boolean).map(({ held, area, level }) => {
+      const value = (low + level * (high - low)).toFixed(3);
+      return this.t("outlined", { held: percent(held), area: percent(area), level: value });
+    });
+    const { scale } = this.state;
+    if (scale !== "absolute") words.push(this.t(`${scale}Note`));
+    return words.join(" ");
+  }
+
+  showWipe() {
+    this.panes[0].wipe(this.state.compare === "wipe" ? this.state.wipe : null);
+    if (this.state.compare !== "wipe") this.panes[1].wipe(null);
+  }
+
+  drawThumbsSoon() {
+    // A frame later: the large picture follows the hand first.
+    cancelAnimationFrame(this.thumbFrame);
+    this.thumbFrame = requestAnimationFrame(() => this.guarded(() => this.drawThumbs()));
+  }
+
+  drawThumbs() {
+    const { subject, state, shown } = this;
+    const { thumbPainter } = subject;
+    for (const block of subject.blocks) {
+      const pairs = state.scale === "shared" ? shown : [[subject, block]];
+      thumbPainter.paint(block, this.lookFor(this.rangeOf(pairs)));
+      const { canvas } = this.thumbs.get(block.name);
+      contextOf(canvas, thumbPainter).putImageData(thumbPainter.image, 0, 0);
+    }
+  }
+
+  markThumbs() {
+    const { state, strip } = this;
+    for (const [name, { thumb }] of this.thumbs) {
+      const chosen = name === state.block;
+      thumb.setAttribute("aria-selected", chosen);
+      thumb.tabIndex = chosen ? 0 : -1;
+      thumb.classList.toggle("cv-second", state.compare === "block" && name === state.other);
+    }
+    // Within the strip alone: scrolling the page is the visitor's business.
+    const { thumb } = this.thumbs.get(state.block);
+    const left = thumb.offsetLeft - (strip.clientWidth - thumb.offsetWidth) / 2;
+    if (strip.scrollWidth > strip.clientWidth) strip.scrollTo({ left });
+  }
+
+  /** The numbers of what is shown: beside one picture, below two. */
+  showFigures() {
+    const { figures, shown, side, picture } = this;
+    const home = shown.length > 1 ? picture : side;
+    if (figures.parentElement !== home) home.append(figures);
+    const columns = shown.map(([, block], i) => {
+      const { spatial, channel } = block.figures;
+      const gates = [["spatialGate", spatial], ["channelGate", channel]]; // prettier-ignore
+      const parts = gates.map(([key, of]) => this.buildFigures(this.t(key), of));
+      const heading = shown.length > 1 ? this.titleOf(block, i) : this.t("figures");
+      return h("div", { class: "cv-gates" }, h("h2", {}, heading), parts);
+    });
+    figures.replaceChildren(...columns, h("p", { class: "cv-small" }, this.t("neutralNote")));
+  }
+
+  buildFigures(name, figures) {
+    const { min, max } = figures;
+    const constant = this.subject.isConstant(figures);
+    const values = ["min", "mean", "max", "deviation"].map((key) =>
+      h("div", {}, h("dt", {}, this.t(key)), h("dd", {}, figures[key].toFixed(3))),
+    );
+    const span = (max - min).toFixed(3);
+    return h("div", { class: "cv-gate" },
+      h("h3", {}, name, constant ? h("span", { class: "cv-pill" }, this.t("constant")) : null),
+      trackOf(figures), h("dl", {}, values),
+      constant ? h("p", { class: "cv-small" }, this.t("constantNote", { span })) : null); // prettier-ignore
+  }
+
+  showChannels() {
+    const { state, chart } = this;
+    const block = this.subject.block(state.block);
+    setText(this.channelCount, `${block.name} · ${this.t("channelCount", { count: block.channel.length })}`);
+    chart.set(block, state.order, state.channel);
+    const list = (key, channels) => {
+      const buttons = channels.map((channel) => {
+        const button = h("button", { type: "button", class: "cv-chip", "aria-pressed": String(channel === state.channel) },
+          h("span", {}, `#${channel}`), h("b", {}, block.channel[channel].toFixed(3))); // prettier-ignore
+        button.addEventListener("click", () =>
+          this.change({ channel: channel === this.state.channel ? null : channel }),
+        );
+        return h("li", {}, button);
+      });
+      return h("div", { class: `cv-${key}` }, h("h3", {}, this.t(key)), h("ul", {}, buttons));
+    };
+    const focused = [...this.extremes.querySelectorAll("button")].indexOf(document.activeElement);
+    this.extremes.replaceChildren(list("strongest", chart.strongest()), list("weakest", chart.weakest()));
+    this.extremes.querySelectorAll("button")[focused]?.focus();
+  }
+
+  /** The cells under the pointer and under the pin: on the pictures, on the bar, in words. */
+  showCells() {
+    const { state, panes, shown, pointed } = this;
+    const follows = (pane) => pointed && (pane === pointed.pane || state.compare !== "photo");
+    const points = panes.map((pane) => (follows(pane) ? pointed.point : null));
+    const values = [];
+    const lines = { pointer: [], pinned: [] };
+    shown.forEach(([subject, block], i) => {
+      panes[i].outline(points[i], state.pin);
+      for (const [key, point] of [["pinned", state.pin], ["pointer", points[i]]]) {
+        const cell = point && subject.cellAt(block, point);
+        if (!cell) continue;
+        values.push(cell.value);
+        lines[key].push({ subject, block, cell });
+      }
+    });
+    this.bar.setPointers(values);
+    const rows = Object.entries(lines).filter(([, cells]) => cells.length);
+    this.readout.replaceChildren(
+      ...(rows.length ? rows.map(([key, cells]) => this.readoutLine(key, cells)) : [this.hint()]),
+    );
+  }
+
+  hint() {
+    return h("p", { class: "cv-hint" }, this.t("hint"));
+  }
+
+  readoutLine(key, cells) {
+    const parts = cells.map(({ subject, block, cell }) => {
+      const [width, height] = subject.view.size;
+      const field = block.field && this.t("field", { field: block.field, width, height });
+      return h("p", {}, h("b", {}, cell.value.toFixed(4)),
+        h("span", {}, `${block.name} · ${this.t("cell", cell)}`),
+        field && h("small", {}, field)); // prettier-ignore
+    });
+    return h("div", { class: `cv-read cv-read-${key}` }, h("span", { class: "cv-read-name" }, this.t(key)), h("div", {}, parts));
+  }
+
+  /** What a map shows, in a sentence. */
+  altOf(subject, block) {
+    const { min, max } = block.figures.spatial;
+    const values = { block: block.name, low: min.toFixed(2), high: max.toFixed(2) };
+    if (subject.isConstant(block.figures.spatial)) return this.t("altConstant", values);
+    const at = block.spatial.indexOf(max);
+    const third = (cell, cells) => Math.min(2, Math.floor((3 * (cell + 0.5)) / cells));
+    const row = third(Math.floor(at / block.columns), block.rows);
+    const column = third(at % block.columns, block.columns);
+    return this.t("alt", { ...values, place: this.t(`place${row}${column}`) });
+  }
+
+  // What the visitor does.
+
+  pointAt(pane, point) {
+    this.pointed = point && { pane, point };
+    this.showCells();
+  }
+
+  /** Pin the cell at a point; let go if it is the one that is pinned. */
+  pin(pane, point) {
+    const { subject, block } = pane;
+    const cell = point && subject.cellAt(block, point);
+    const pinned = this.state.pin && subject.cellAt(block, this.state.pin);
+    const same = cell && pinned && cell.row === pinned.row && cell.column === pinned.column;
+    // A place on the photo, not a cell: it means something in every block.
+    this.set({ pin: cell && !same ? point.map((share) => Math.round(share * 1e4) / 1e4) : null });
+  }
+
+  onStripKey(event) {
+    const { blocks } = this.subject;
+    const at = blocks.findIndex((block) => block.name === this.state.block);
+    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+    const next = { Home: 0, End: blocks.length - 1 }[event.key] ?? at + (steps[event.key] ?? NaN);
+    if (Number.isNaN(next)) return;
+    event.preventDefault();
+    this.stop();
+    const { name } = blocks[Math.min(Math.max(next, 0), blocks.length - 1)];
+    this.change({ block: name });
+    this.thumbs.get(name).thumb.focus({ preventScroll: true });
+  }
+
+  start() {
+    const { blocks } = this.subject;
+    const position = () => blocks.findIndex((block) => block.name === this.state.block);
+    const step = (at) => this.change({ block: blocks[at].name });
+    if (position() === blocks.length - 1) step(0);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.timer = setInterval(() => {
+      const next = position() + 1;
+      if (next < blocks.length) step(next);
+      if (next >= blocks.length - 1) this.stop();
+    }, calm ? CALM_PLAY_STEP : PLAY_STEP); // prettier-ignore
+    this.showPlaying();
+  }
+
+  stop() {
+    if (!this.timer) return;
+    clearInterval(this.timer);
+    this.timer = null;
+    this.showPlaying();
+  }
+
+  showPlaying() {
+    this.play.classList.toggle("cv-playing", Boolean(this.timer));
+    this.play.setAttribute("aria-label", this.t(this.timer ? "pause" : "play"));
+  }
+
+  // The link.
+
+  writeLink() {
+    // Browsers allow a page few such calls: once things have come to rest.
+    clearTimeout(this.linkTimer);
+    this.linkTimer = setTimeout(() => history.replaceState(null, "", this.link()), 250);
+  }
+
+  /** The address of exactly this view. Parts of the hash that are the page's own stay. */
+  link() {
+    const defaults = { ...START, ...this.subject.payload.look };
+    const hash = new URLSearchParams(location.hash.slice(1));
+    for (const key of Object.keys(LINKED)) {
+      const value = this.state[key];
+      const needed = value != null && value !== defaults[key];
+      if (needed && (key !== "other" || this.shown.length > 1)) hash.set(key, value);
+      else hash.delete(key);
+    }
+    return `${location.pathname}${location.search}#${hash}`;
+  }
+
+  async copyLink() {
+    let said = "copied";
+    history.replaceState(null, "", this.link());
+    try {
+      await navigator.clipboard.writeText(location.href);
+    } catch {
+      said = "inAddress";
+    }
+    const words = this.copy.querySelector("span");
+    setText(words, this.t(said));
+    setTimeout(() => setText(words, this.t("copyLink")), 2000);
+  }
+
+  destroy() {
+    this.turn++;
+    this.stop();
+    clearTimeout(this.linkTimer);
+    cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.thumbFrame);
+    this.over.abort();
+    this.resized.disconnect();
+    this.themed.disconnect();
+    this.root.replaceChildren();
+  }
+}
+
+/** Where from 0 to 1 a gate's values lie. */
+function trackOf({ min, mean, max }) {
+  const marks = ["cv-range", "cv-mean"].map((name) => h("i", { class: name }));
+  const track = h("span", { class: "cv-track" }, marks);
+  track.style.setProperty("--cv-min", min);
+  track.style.setProperty("--cv-max", max);
+  track.style.setProperty("--cv-at", mean);
+  return track;
+}
+
+/** The parts of the state that the address holds. */
+function stateOfLink() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const known = Object.keys(LINKED).filter((key) => hash.has(key));
+  return Object.fromEntries(known.map((key) => [key, LINKED[key](hash.get(key))]));
+}
+
+window.CbamViewer = {
+  /**
+   * Show an explanation.
+   *
+   * @param {HTMLElement} element to fill; its class should be "cbam-viewer".
+   * @param {?object} payload of Python's `payload`; null to say that there is nothing yet.
+   * @param {object} options lang: "en" or "zh", the browser's if it is neither; onState: called
+   *   with a copy of the state after every change of it; second: payload of a second photo;
+   *   title: whether to show a title, for a page that has no other.
+   * @returns {{setPayload, setState, draw, destroy, ready}} setPayload(payload, second) gives a
+   *   promise, and of several calls the last one wins; setState(patch) draws at the browser's
+   *   next frame, draw() at once; ready is the promise of the first payload.
+   */
+  mount(element, payload, options = {}) {
+    const viewer = new Viewer(element, options);
+    const setPayload = (first, second = null) => viewer.open(first, second);
+    return {
+      setPayload,
+      setState: (patch) => viewer.guarded(() => viewer.set(patch)),
+      draw: () => viewer.draw(),
+      destroy: () => viewer.destroy(),
+      ready: setPayload(payload, options.second),
+    };
+  },
+};
