@@ -201,7 +201,13 @@ def _models(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from .training.recipe import load_recipe
-    from .training.train import train
+
+    try:
+        from .training.train import train
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"training needs {error.name}, which is not installed; `pip install .[train]` adds it"
+        ) from error
 
     recipe = load_recipe(arguments.recipe)
     changes = {"init": arguments.init} if arguments.init else {}

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from cbam_viz import Explainer, PhotoError, list_checkpoints, load_model
-from cbam_viz.explain.view import View
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -37,7 +36,12 @@ def test_a_photo_gives_predictions_and_every_block(explainer, explanation):
     assert probabilities == sorted(probabilities, reverse=True)
     for p in explanation.predictions:
         assert explainer.classes[p.index] == p.label
-    assert explanation.predictions[0].label == "cup"
+
+
+def test_it_knows_a_motorbike(explainer):
+    best = explainer.explain(EXAMPLES / "motorcycle.jpg").predictions[0]
+    assert best.label == "motorbike"
+    assert best.probability > 0.5
 
 
 def test_the_gates_are_those_of_the_model_as_it_was_loaded(explainer):
@@ -228,33 +232,3 @@ def test_own_models_and_their_classes():
 def test_the_bundled_gates_are_trained(explanation):
     assert explanation.model.untrained is None
     assert len(explanation.model.sha256) == 64
-
-
-def test_what_changes_in_the_maps_follows_an_object_moved_over_a_photo(explainer):
-    """The weighted centre of the change lies on the object, for every stage.
-
-    A photo, and on it a patch of another one; the gates with and without. Against a plain grey
-    background the channel gates would change the whole map and the test would say nothing.
-    """
-    side = explainer.preprocessing.size
-    ground = Image.open(EXAMPLES / "rocket.jpg").convert("RGB").crop((0, 0, 427, 427))
-    ground = ground.resize((2 * side, side))
-    patch = Image.open(EXAMPLES / "motorcycle.jpg").convert("RGB").resize((24, 24))
-    view = View.whole(ground.size, explainer.preprocessing)
-    before = explainer.explain(ground)
-    for stage, limit in ((1, 3.0), (2, 4.0), (3, 8.0)):
-        errors = []
-        for x in range(40, 2 * side - 64, 24):
-            y = side // 2 - 12
-            moved = ground.copy()
-            moved.paste(patch, (x, y))
-            after = explainer.explain(moved)
-            name = f"layer{stage}.1"
-            a, b = before.block(name), after.block(name)
-            change = np.abs(b.spatial - a.spatial) ** 2
-            rows, columns = np.indices(change.shape)
-            centre = np.array([(change * columns).sum(), (change * rows).sum()]) / change.sum()
-            where = view.cell_centre(centre[1], centre[0], a.stride)
-            errors.append((where[0] - (x + 12), where[1] - (y + 12)))
-        off = np.abs(np.mean(errors, 0)).max()
-        assert off < limit, f"stage {stage}: {np.mean(errors, 0)} px off"

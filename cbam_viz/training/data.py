@@ -1,24 +1,175 @@
 """Photos in, batches out."""
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
-from torchvision.datasets import ImageFolder
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torchvision import datasets
 from torchvision.transforms import v2
 
+from ..models.checkpoints import Preprocessing
 from .recipe import Recipe
 
+#: So many broken photos in a row are no accident.
+MOST_IN_A_ROW = 20
 
-class PhotoFolder(ImageFolder):
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos on disk and what they show.
+
+    Attributes:
+        paths: of the photos.
+        labels: index into ``classes`` for each of them.
+        classes: names, in the model's order.
+    """
+
+    paths: list[str]
+    labels: list[int]
+    classes: tuple[str, ...]
+
+
+class PhotoFolder(datasets.ImageFolder):
     """`ImageFolder` in the label order of the model: class names sorted without regard to case."""
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
         classes, _ = super().find_classes(directory)
         classes.sort(key=str.lower)
         return classes, {c: i for i, c in enumerate(classes)}
+
+
+def _imagenette(root: Path, split: str) -> Photos:
+    found = datasets.Imagenette(root, split, "320px", download=True)
+    return _photos(found._samples, tuple(names[0] for names in found.classes))
+
+
+def _flowers(root: Path, split: str) -> Photos:
+    found = datasets.Flowers102(root, split, download=True)
+    return Photos([str(f) for f in found._image_files], found._labels, tuple(found.classes))
+
+
+def _pets(root: Path, split: str) -> Photos:
+    split = {"train": "trainval", "val": "test"}[split]
+    found = datasets.OxfordIIITPet(root, split, download=True)
+    return Photos([str(f) for f in found._images], found._labels, tuple(found.classes))
+
+
+#: torchvision's own data sets, by name. The samples are read off their private lists: the public
+#: way to a label is to decode its photo.
+DATA_SETS: dict[str, Callable[[Path, str], Photos]] = {
+    "imagenette": _imagenette,
+    "flowers102": _flowers,
+    "oxfordiiitpet": _pets,
+}
+
+
+def find_photos(data: str | Path) -> tuple[Photos, Photos]:
+    """The photos to train on and those to validate with.
+
+    Args:
+        data: a folder with ``train/<class>/<photo>`` and ``val/<class>/<photo>``; or one with
+            ``<class>/<photo>`` (or ``train`` alone), of which a tenth of each class is taken for
+            validation, always the same; or a name in `DATA_SETS`, downloaded into torch's cache
+            folder if it is not there.
+
+    Raises:
+        OSError: there is no such folder, there are no photos in it, or no way to download.
+        ValueError: there is only one class, or `val` has classes that `train` lacks.
+    """
+    folder = Path(data)
+    if not folder.is_dir():
+        if (name := str(data).lower()) in DATA_SETS:
+            root = Path(torch.hub.get_dir()).parent / "datasets"
+            root.mkdir(parents=True, exist_ok=True)
+            try:
+                return DATA_SETS[name](root, "train"), DATA_SETS[name](root, "val")
+            except RuntimeError as error:
+                raise OSError(f"{name} cannot be downloaded: {error}") from error
+        raise FileNotFoundError(
+            f"no folder {str(data)!r}; give one with train/<class>/<photo> and "
+            f"val/<class>/<photo>, or one of {', '.join(DATA_SETS)}"
+        )
+    train = _from_folder(folder / "train" if (folder / "train").is_dir() else folder)
+    if len(train.classes) < 2:
+        raise ValueError(
+            f"{folder} has one class only, {train.classes[0]!r}; there is nothing to tell apart. "
+            "Expected is a folder for each of two classes or more"
+        )
+    if not (folder / "val").is_dir():
+        return _split(train)
+    val = _from_folder(folder / "val")
+    if unknown := [c for c in val.classes if c not in train.classes]:
+        raise ValueError(
+            f"{folder / 'val'} has classes that train lacks: {', '.join(unknown)}; "
+            "a model cannot know them. Remove them from val, or add photos of them to train"
+        )
+    place = {c: i for i, c in enumerate(train.classes)}
+    labels = [place[val.classes[y]] for y in val.labels]
+    return train, Photos(val.paths, labels, train.classes)
+
+
+def _photos(samples, classes: tuple[str, ...]) -> Photos:
+    paths, labels = zip(*samples, strict=True)
+    return Photos([str(path) for path in paths], list(labels), classes)
+
+
+def _from_folder(folder: Path) -> Photos:
+    found = PhotoFolder(str(folder))
+    return _photos(found.samples, tuple(found.classes))
+
+
+def _split(photos: Photos) -> tuple[Photos, Photos]:
+    """Nine parts and one part of every class, whatever order the files come in."""
+    by_class: dict[int, list[str]] = {}
+    for path, y in zip(photos.paths, photos.labels, strict=True):
+        by_class.setdefault(y, []).append(path)
+    held: set[str] = set()
+    for paths in by_class.values():
+        paths.sort(key=lambda path: (crc32(Path(path).name.encode()), path))
+        held.update(paths[: max(1, len(paths) // 10) if len(paths) > 1 else 0])
+    pairs = list(zip(photos.paths, photos.labels, strict=True))
+    train, val = ([p for p in pairs if (p[0] in held) == chosen] for chosen in (False, True))
+    if not val:
+        raise ValueError("every class has one photo only; at least two are needed in one of them")
+    return _photos(train, photos.classes), _photos(val, photos.classes)
+
+
+class PhotoSet(Dataset):
+    """Photos as tensors. For one that cannot be read, the next in the list stands in.
+
+    Args:
+        photos: which.
+        transform: of an upright RGB photo to a tensor.
+    """
+
+    def __init__(self, photos: Photos, transform: Callable[[Image.Image], Tensor]):
+        self.photos = photos
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.photos.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, str | None]:
+        """A photo, its label, and the path of the broken one it stands in for, if it does."""
+        for k in range(MOST_IN_A_ROW):
+            i = (index + k) % len(self)
+            try:
+                with Image.open(self.photos.paths[i]) as file:
+                    photo = ImageOps.exif_transpose(file).convert("RGB")
+            except Exception:  # a damaged file makes decoders raise nearly anything
+                continue
+            broken = self.photos.paths[index] if k else None
+            return self.transform(photo), self.photos.labels[i], broken
+        raise ValueError(
+            f"{MOST_IN_A_ROW} photos in a row cannot be read, the first is "
+            f"{self.photos.paths[index]}; are these image files?"
+        )
 
 
 def training_transform(recipe: Recipe, size: int) -> v2.Compose:
@@ -33,6 +184,24 @@ def training_transform(recipe: Recipe, size: int) -> v2.Compose:
     if recipe.erasing:
         steps.append(v2.RandomErasing(recipe.erasing, value=127))
     return v2.Compose(steps)
+
+
+def validation_transform(pre: Preprocessing) -> v2.Compose:
+    """PIL photo to the uint8 tensor [3, size, size] of its evaluation crop."""
+    return v2.Compose([v2.Resize(pre.crop_resize), v2.CenterCrop(pre.size), v2.PILToTensor()])
+
+
+def batch_transform(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple]:
+    """Batch [N, 3, H, W] and labels [N] to the batch mixed, and labels [N] or shares [N, classes].
+
+    Mixup (arXiv 1710.09412) and cutmix (arXiv 1905.04899) as the recipe has them.
+    """
+    mixes = []
+    if recipe.mixup:
+        mixes.append(v2.MixUp(alpha=recipe.mixup, num_classes=classes))
+    if recipe.cutmix:
+        mixes.append(v2.CutMix(alpha=recipe.cutmix, num_classes=classes))
+    return v2.RandomChoice(mixes) if mixes else lambda photos, labels: (photos, labels)
 
 
 class EpochSampler(Sampler[int]):
@@ -67,24 +236,51 @@ class EpochSampler(Sampler[int]):
 
 
 class Normalise:
-    """uint8 batch [N, 3, H, W] to float32 model input, channels last."""
+    """uint8 batch [N, 3, H, W] to float32 model input on its device, channels last.
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
+    Args:
+        mean, std: per channel, for values in 0..1; ImageNet's if not given.
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, ...] = Preprocessing.mean,
+        std: tuple[float, ...] = Preprocessing.std,
+    ):
         self.mean = torch.tensor(mean).view(3, 1, 1) * 255
         self.std = torch.tensor(std).view(3, 1, 1) * 255
 
     def __call__(self, batch: Tensor) -> Tensor:
-        return ((batch - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        mean, std = self.mean.to(batch.device), self.std.to(batch.device)
+        return ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def training_loader(
-    folder: Path, recipe: Recipe, sampler: EpochSampler, size: int, workers: int
+    photos: Photos, recipe: Recipe, sampler: EpochSampler, size: int, workers: int
 ) -> DataLoader:
-    """Batches of uint8 [N, 3, size, size] and labels [N] at one side of the crop."""
+    """Augmented uint8 batches [N, 3, size, size], labels [N], and paths of broken photos."""
     return DataLoader(
-        PhotoFolder(str(folder), training_transform(recipe, size)),
+        PhotoSet(photos, training_transform(recipe, size)),
         batch_size=recipe.batch_size,
         sampler=sampler,
         num_workers=workers,
+        collate_fn=_collate,
         drop_last=True,
     )
+
+
+def validation_loader(
+    photos: Photos, recipe: Recipe, pre: Preprocessing, workers: int
+) -> DataLoader:
+    """The same of all photos in their order, as evaluation crops."""
+    return DataLoader(
+        PhotoSet(photos, validation_transform(pre)),
+        batch_size=recipe.batch_size,
+        num_workers=workers,
+        collate_fn=_collate,
+    )
+
+
+def _collate(items: list[tuple[Tensor, int, str | None]]) -> tuple[Tensor, Tensor, list[str]]:
+    photos, labels = default_collate([item[:2] for item in items])
+    return photos, labels, [item[2] for item in items if item[2] is not None]

@@ -1,173 +1,296 @@
-"""The training loop: from a recipe and a folder of photos to a model's weights."""
+"""The training run: from a recipe and photos to a model's folder.
 
-import csv
+Mixed precision, several GPUs and several machines are `accelerate launch`'s: what it is told holds
+here. A recipe's batch is divided among the processes, so that it makes the same model however many
+there are.
+"""
+
 import math
 import os
+import sys
 import time
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.models import get_model
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
+from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..models.resnet import CONSTRUCTORS, ResNetCBAM
-from .data import EpochSampler, Normalise, PhotoFolder, training_loader
+from ..models.checkpoints import Checkpoint, Preprocessing, assemble, read_weights, save_checkpoint
+from ..models.layouts import why_untrained
+from .data import (
+    EpochSampler,
+    Normalise,
+    Photos,
+    find_photos,
+    training_loader,
+    validation_loader,
+)
+from .learner import Learner
+from .log import RunLog
 from .recipe import Recipe
-from .start import load_folded_trunk
+from .start import build, load_plain, start
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SAVE_EVERY_S = 120
+REPORT_EVERY = 20  # steps: a report waits for what the device is doing
+BROKEN_AT_MOST = 0.01
 
 
-def parameter_groups(model: ResNetCBAM, recipe: Recipe, pretrained: set[str]) -> list[dict]:
-    """Parameters by learning rate (gates, pretrained, fresh) and by weight decay."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, module in model.named_modules():
-        for p in module.parameters(recurse=False):
-            if "channel_attention" in name:
-                lr = recipe.channel_gate_lr
-            elif "spatial_attention" in name:
-                lr = recipe.spatial_gate_lr
-            elif name.split(".")[0] in pretrained:
-                lr = recipe.pretrained_lr
-            else:
-                lr = recipe.lr
-            decay = recipe.weight_decay if p.ndim > 1 else 0.0
-            groups.setdefault((lr, decay), []).append(p)
-    return [
-        {"params": ps, "lr": lr, "initial_lr": lr, "weight_decay": decay}
-        for (lr, decay), ps in groups.items()
-    ]
-
-
-def learning_rate_scale(step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def freeze(model: ResNetCBAM, frozen: set[str]) -> None:
-    """Training mode, but for the top-level modules named: they neither learn nor measure."""
-    model.train()
-    for name, child in model.named_children():
-        child.requires_grad_(name not in frozen)
-        if name in frozen:
-            child.eval()
-
-
-def start(recipe: Recipe, train: Path, classes: int) -> tuple[ResNetCBAM, set[str]]:
-    """The model as the recipe starts it, and its top-level modules that are pretrained."""
-    model = CONSTRUCTORS[recipe.model](num_classes=classes)
-    if recipe.init == "scratch":
-        return model, set()
-    if recipe.init == "torchvision":
-        plain = get_model(recipe.model.removesuffix("_cbam"), weights="DEFAULT").state_dict()
-        plain = {k: v for k, v in plain.items() if not k.startswith("fc.")}
-        model.load_state_dict(plain, strict=False)
-        model.neutralise_gates()
-        return model, {k.split(".")[0] for k in plain}
-    sampler = EpochSampler(PhotoFolder(str(train)).targets, 0, recipe.seed)
-    loader = training_loader(train, recipe, sampler, recipe.sizes[0][1], 0)
-    photos = torch.cat([photos for photos, _ in islice(loader, 8)])
-    return model, load_folded_trunk(model, Path(recipe.init), Normalise(MEAN, STD)(photos))
-
-
-def save_whole(state: dict, path: Path) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
-
-
-def train(recipe: Recipe, data: Path, out: Path, workers: int = 2) -> Path:
+def train(
+    recipe: Recipe,
+    data: str | Path,
+    out: Path,
+    workers: int | None = None,
+    stop_at: int | None = None,
+) -> Path:
     """Train, or go on where a stopped run of the same folder was.
 
     Args:
         recipe: what to do.
-        data: folder with ``train/<class>/<photo>``.
-        out: folder for ``last.pt`` (everything needed to go on) and ``log.csv``.
-        workers: processes that decode photos.
+        data: as `find_photos` takes it.
+        out: folder for ``last.pt`` (everything needed to go on), ``log.csv``, TensorBoard's
+            curves and the model.
+        workers: processes that decode photos; one for each core if not given.
+        stop_at: stop at this step of the schedule, as if interrupted there.
 
     Returns:
-        The path of ``last.pt``; its "ema" entry is the finished model's state dict.
+        The folder of the model, ``out / "model"``, for `Explainer.from_pretrained` and
+        `load_checkpoint`: the averaged weights in half precision.
+
+    Raises:
+        ValueError: the photos or the recipe cannot be used, more than 1 % of the photos are
+            broken, a batch needs too much memory, the loss is no number any more, or ``out``
+            holds a run of another recipe. The message says what to do.
+        OSError: something cannot be read or saved; what was saved before stays whole.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
-    folder = PhotoFolder(str(data / "train"))
-    sampler = EpochSampler(folder.targets, recipe.class_balance, recipe.seed)
-    model, pretrained = start(recipe, data / "train", len(folder.classes))
-    model = model.to(memory_format=torch.channels_last)
-    ema = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
-    ).requires_grad_(False)
-    optimizer = torch.optim.AdamW(parameter_groups(model, recipe, pretrained))
-    normalise = Normalise(MEAN, STD)
+    run = Run(recipe, data, out, workers)
+    stop = run.learner.steps if stop_at is None else min(stop_at, run.learner.steps)
+    with RunLog(out, run.learner.step, run.learner.steps, run.rows, run.writes) as log:
+        while run.learner.step < stop:
+            run.epoch(stop, log)
+    folder = run.export(out / "model")
+    run.accelerator.end_training()
+    return folder
 
-    per_epoch = len(folder) // recipe.batch_size
-    steps, warmup = recipe.epochs * per_epoch, int(recipe.warmup_epochs * per_epoch)
-    step, last = 0, out / "last.pt"
-    if last.exists():
-        state = torch.load(last, weights_only=True)
-        if state["recipe"] != asdict(recipe):
-            raise ValueError(f"{last} was made by another recipe; give another folder")
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema_state"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
 
-    def save() -> None:
-        save_whole(
-            {
-                "recipe": asdict(recipe),
-                "classes": folder.classes,
-                "step": step,
-                "model": model.state_dict(),
-                "ema": ema.module.state_dict(),
-                "ema_state": ema.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-            last,
+class Run:
+    """A recipe at work on photos, with its state in a folder. The arguments are `train`'s."""
+
+    def __init__(self, recipe: Recipe, data: str | Path, out: Path, workers: int | None = None):
+        self.recipe = recipe
+        self.accelerator = Accelerator(
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(find_unused_parameters=recipe.frozen_epochs > 0)
+            ],
+        )
+        self.writes = self.accelerator.is_main_process
+        if workers is None:
+            workers = len(os.sched_getaffinity(0)) // self.accelerator.num_processes
+        self.workers = workers
+        with self.accelerator.main_process_first():  # it downloads, the others find it there
+            self.photos, self.held = find_photos(data)
+        self.sampler = EpochSampler(self.photos.labels, recipe.class_balance, recipe.seed)
+        self.broken: set[str] = set()
+        self.last = out / "last.pt"
+        out.mkdir(parents=True, exist_ok=True)
+        self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
+        self.saved = time.monotonic()
+
+    def epoch(self, stop: int, log: RunLog) -> None:
+        """Go on to the end of the epoch, or to the step ``stop`` if that comes first."""
+        began, learner = time.monotonic(), self.learner
+        epoch, done = divmod(learner.step, learner.per_epoch)
+        _, size = self.recipe.sides(epoch)
+        log.bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
+        self.sampler.set_position(epoch, done * self.recipe.batch_size)
+        learner.begin_epoch(epoch)
+        tally = torch.zeros(3, device=self.accelerator.device)  # sum of losses, right, seen
+        for photos, labels in islice(self.batches(size), stop - learner.step):
+            tally += self._learn(photos, labels)
+            log.bar.update()
+            if learner.step % REPORT_EVERY == 0:
+                loss, accuracy = self._means(tally)
+                log.report(learner.step, loss=loss, accuracy=accuracy)
+            ended = learner.step % learner.per_epoch == 0
+            if not ended and time.monotonic() - self.saved > SAVE_EVERY_S:
+                self.save()
+        if ended:
+            loss, accuracy = self._means(self.accelerator.reduce(tally))
+            log.report(learner.step, loss=loss, accuracy=accuracy)
+            row = {"epoch": epoch, "size": size}
+            row |= {"loss": round(loss, 4), "accuracy": round(accuracy, 4)}
+            every = self.recipe.val_every
+            if every and ((epoch + 1) % every == 0 or learner.step == learner.steps):
+                row["val_top1"] = round(self.validate(), 4)
+                log.report(learner.step, val_top1=row["val_top1"])
+            row |= {"broken": len(self.broken), "seconds": round(time.monotonic() - began)}
+            self.rows.append(row)
+            log.table()
+        self.save()
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is left of the sampler's epoch: uint8 photos [N, 3, size, size], labels [N]."""
+        return self._watched(
+            training_loader(self.photos, self.recipe, self.sampler, size, self.workers)
         )
 
-    saved = time.monotonic()
-    while step < steps:
-        epoch, done = divmod(step, per_epoch)
-        size = [s for first, s in recipe.sizes if first <= epoch][-1]
-        freeze(model, pretrained if epoch < recipe.frozen_epochs else set())
-        sampler.set_position(epoch, done * recipe.batch_size)
-        torch.manual_seed(recipe.seed + step)
-        loader = training_loader(data / "train", recipe, sampler, size, workers)
-        bar = tqdm(loader, f"epoch {epoch + 1}/{recipe.epochs} {size} px", mininterval=5)
-        began, losses, right, seen = time.monotonic(), 0.0, 0, 0
-        for photos, labels in bar:
-            scale = learning_rate_scale(step, steps, warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * scale
-            logits = model(normalise(photos))
-            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            ema.update_parameters(model)
-            step += 1
-            seen += len(labels)
-            losses += loss.item() * len(labels)
-            right += (logits.argmax(1) == labels).sum().item()
-            bar.set_postfix(loss=f"{losses / seen:.3f}", acc=f"{right / seen:.3f}")
-            if time.monotonic() - saved > SAVE_EVERY_S:
-                save()
-                saved = time.monotonic()
-        with open(out / "log.csv", "a", newline="") as f:
-            csv.writer(f).writerow(
-                [epoch, size, f"{losses / seen:.4f}", f"{right / seen:.4f}",
-                 f"{time.monotonic() - began:.0f}"]
-            )  # fmt: skip
-        save()
-    return last
+    def validate(self) -> float:
+        """Top-1 of the averaged weights on the validation photos, 0 to 1."""
+        pre = preprocessing(self.recipe)
+        return self.learner.validate(
+            self._watched(validation_loader(self.held, self.recipe, pre, self.workers))
+        )
 
+    def save(self) -> None:
+        """Save all that is needed to go on from here."""
+        if self.writes:
+            run = {"classes": list(self.photos.classes), "rows": self.rows}
+            save_whole(self.learner.state_dict() | run, self.last)
+        self.saved = time.monotonic()
+
+    def export(self, folder: Path) -> Path:
+        """Write the averaged weights as a model's folder; a plain network under neutral gates."""
+        model = self.learner.ema.module
+        state = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+        if self.recipe.plain:
+            model = build(replace(self.recipe, plain=False), len(self.photos.classes))
+            load_plain(model, state)
+            state = model.state_dict()
+        state |= {k: state[k] / self.recipe.temperature for k in ("fc.weight", "fc.bias")}
+        model = assemble(dict(model._hub_mixin_config), state)
+        if self.writes:
+            save_checkpoint(
+                Checkpoint(
+                    folder.name,
+                    model,
+                    self.photos.classes,
+                    preprocessing(self.recipe),
+                    untrained=why_untrained(model),
+                ),
+                folder,
+            )
+        return folder
+
+    def _learn(self, photos: Tensor, labels: Tensor) -> Tensor:
+        try:
+            loss, right = self.learner.learn(photos, labels)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            raise ValueError(
+                f"too little memory for a batch of {self.recipe.batch_size} photos of "
+                f"{photos.shape[-1]} px; lower `batch_size` in the recipe, the learning rates in "
+                "proportion, or the sides in `sizes`"
+            ) from error
+        n = len(labels)
+        return torch.stack([loss * n, right, torch.full_like(right, n)])
+
+    def _means(self, tally: Tensor) -> tuple[float, float]:
+        """Loss and accuracy."""
+        losses, right, seen = tally.tolist()
+        if not math.isfinite(losses):
+            raise ValueError(
+                f"the loss is {losses} at step {self.learner.step}; lower the learning rates in "
+                "the recipe, or warm up for longer"
+            )
+        return losses / seen, right / seen
+
+    def _watched(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+        """A loader's batches, on the device; broken photos are named, and too many stop it."""
+        of = len(self.photos.paths) + len(self.held.paths)
+        for photos, labels, broken in self.accelerator.prepare(loader):
+            for path in set(broken) - self.broken:
+                self.broken.add(path)
+                tqdm.write(f"skipped, cannot be read ({len(self.broken)}): {path}", sys.stderr)
+            if len(self.broken) > BROKEN_AT_MOST * of:
+                raise ValueError(
+                    f"{len(self.broken)} of {of} photos cannot be read, more than "
+                    f"{BROKEN_AT_MOST:.0%}; one of them is {min(self.broken)}. Remove them or "
+                    "fetch them again"
+                )
+            yield photos, labels
+
+
+def save_whole(state: dict, path: Path) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OSError: it cannot be written (the disk is full, say); what was there before still is.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch's writer makes a RuntimeError of a full disk
+        part.unlink(missing_ok=True)
+        raise OSError(
+            f"{path} cannot be saved ({error}); what was saved before is whole. Make room and run "
+            "the same command again to go on from there"
+        ) from error
+
+
+def _begin(
+    recipe: Recipe, photos: Photos, last: Path, accelerator: Accelerator
+) -> tuple[Learner, list[dict]]:
+    """The learner, and the rows of its log: at the start, or where a stopped run was."""
+    per_epoch = len(photos.paths) // recipe.batch_size
+    if not per_epoch:
+        raise ValueError(
+            f"a batch of {recipe.batch_size} is more than the {len(photos.paths)} photos there "
+            "are; lower `batch_size` in the recipe"
+        )
+    torch.manual_seed(recipe.seed)
+    state = None
+    if last.exists():
+        state, _ = read_weights(last)
+        _check_same(last, state, recipe, photos, per_epoch)
+        model = build(recipe, len(photos.classes), **state["options"])
+        pretrained = set(state["pretrained"])
+    else:
+        model, pretrained = start(recipe, photos.classes, lambda: _some(photos, recipe))
+    learner = Learner(recipe, model, pretrained, len(photos.classes), per_epoch, accelerator)
+    if state:
+        learner.load_state_dict(state)
+    return learner, state["rows"] if state else []
+
+
+def _check_same(last: Path, state: Mapping, recipe: Recipe, photos: Photos, per_epoch: int) -> None:
+    """See to it that a stopped run goes on as what it was.
+
+    Raises:
+        ValueError: it was of another recipe, other classes or another number of photos.
+    """
+    theirs, ours = state["recipe"], asdict(recipe)
+    other = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
+    if tuple(state["classes"]) != photos.classes:
+        other.append("classes")
+    if not other and state["steps"] != recipe.epochs * per_epoch:
+        other.append("number of photos")
+    if other:
+        raise ValueError(
+            f"{last} is of a run with another {', '.join(other)}; go on with the same recipe and "
+            "photos, or give another folder"
+        )
+
+
+def _some(photos: Photos, recipe: Recipe) -> Tensor:
+    """Eight batches of model input, as the first epoch has them."""
+    sampler = EpochSampler(photos.labels, 0, recipe.seed)
+    loader = training_loader(photos, recipe, sampler, recipe.sides(0)[1], 0)
+    return Normalise()(torch.cat([batch for batch, *_ in islice(loader, 8)]))
+
+
+def preprocessing(recipe: Recipe) -> Preprocessing:
+    """How the finished model wants its photos; the crop is cut as usual, 224 of 256."""
+    size = recipe.view_size or recipe.sizes[-1][2]
+    return Preprocessing(size=size, crop_resize=round(size * 8 / 7))

@@ -19,7 +19,7 @@ from ...explain.explainer import NEARLY_CONSTANT, BlockAttention, Explanation
 from ...render.overlay import COLOURS, MODES, Look, colour_table
 
 HERE = Path(__file__).parent
-SCRIPTS = ("paint.js", "dom.js", "chart.js", "pane.js", "viewer.js")
+SCRIPTS = ("paint.js", "dom.js", "chart.js", "pane.js", "strip.js", "viewer.js")
 
 #: The photo that is sent has no longer side than this, in px.
 PHOTO_SIDE = 1024

@@ -4,7 +4,7 @@
 const NAMED = 6;
 
 /** In px: room for the axis, for the mean's label, heights of one row of bars and of several. */
-const CHART = { left: 38, right: 58, top: 10, bottom: 10, single: 168, several: 56, gap: 18 };
+const CHART = { left: 46, right: 58, top: 10, bottom: 10, single: 168, several: 56, gap: 18 };
 /** Bars are given this many px, and as many rows as that takes, up to a number of rows. */
 const BAR_PITCH = 2.2;
 const MOST_ROWS = 6;
@@ -25,7 +25,8 @@ class ChannelChart {
     this.onPick = onPick;
     this.canvas = h("canvas");
     this.tag = h("div", { class: "cv-tag", hidden: true });
-    this.element = h("div", { class: "cv-chart", tabindex: "0", role: "slider" }, this.canvas, this.tag);
+    const attributes = { class: "cv-chart", tabindex: "0", role: "slider" };
+    this.element = h("div", attributes, this.canvas, this.tag);
     this.element.addEventListener("pointermove", (e) => this.hover(this.channelAt(e)));
     this.element.addEventListener("pointerleave", () => this.hover(null));
     this.element.addEventListener("click", (e) => this.pick(this.channelAt(e)));
@@ -33,8 +34,16 @@ class ChannelChart {
     this.hovered = null;
   }
 
-  /** @param {object} block whose channel gate to show. @param {string} order "channel" or "sorted" */
-  set(block, order, picked) {
+  /**
+   * @param {object} block whose channel gate to show.
+   * @param {number[]} range the values at the chart's foot and top; 0.5, where bars begin, is
+   *   always in it.
+   * @param {string} order "channel" or "sorted".
+   * @param {?number} picked channel to mark.
+   */
+  set(block, range, order, picked) {
+    this.low = Math.min(range[0], 0.5);
+    this.high = Math.max(range[1], 0.5);
     this.weights = block.channel;
     this.figures = block.figures.channel;
     this.falling = fallingChannels(this.weights);
@@ -75,25 +84,40 @@ class ChannelChart {
     const count = this.shown.length;
     const place = this.picked == null ? -1 : this.places[this.picked];
     const far = Math.ceil(count / 10);
-    const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: far, PageDown: -far };
+    const arrows = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+    const steps = { ...arrows, PageUp: far, PageDown: -far };
     const ends = { Home: 0, End: count - 1 };
-    const next = ends[event.key] ?? place + (steps[event.key] ?? NaN);
+    const next = event.key in ends ? ends[event.key] : place + steps[event.key];
     if (Number.isNaN(next)) return;
     event.preventDefault();
     this.pick(this.shown[Math.min(Math.max(next, 0), count - 1)]);
   }
 
-  /** Where everything lies, in CSS px. */
+  /** Where everything lies, in CSS px. A place is a channel's in the order that is shown. */
   get layout() {
+    const { shown, low, high } = this;
     const width = Math.max(this.element.clientWidth, 200);
     const plot = width - CHART.left - CHART.right;
-    const count = this.shown.length;
-    const wanted = this.order === "sorted" ? 1 : Math.ceil((count * BAR_PITCH) / plot);
+    const wanted = this.order === "sorted" ? 1 : Math.ceil((shown.length * BAR_PITCH) / plot);
     const rows = Math.min(wanted, MOST_ROWS);
-    const perRow = Math.ceil(count / rows);
+    const perRow = Math.ceil(shown.length / rows);
+    const pitch = plot / perRow;
     const tall = rows === 1 ? CHART.single : CHART.several;
     const height = CHART.top + CHART.bottom + rows * tall + (rows - 1) * CHART.gap;
-    return { width, plot, rows, perRow, pitch: plot / perRow, tall, height };
+    const top = (row) => CHART.top + row * (tall + CHART.gap);
+    return {
+      width,
+      height,
+      plot,
+      rows,
+      perRow,
+      pitch,
+      tall,
+      x: (place) => CHART.left + (place % perRow) * pitch,
+      y: (row, value) => top(row) + ((high - value) / (high - low || 1)) * tall,
+      row: (place) => Math.floor(place / perRow),
+      length: (row) => Math.min(perRow, shown.length - row * perRow) * pitch,
+    };
   }
 
   channelAt(event) {
@@ -103,96 +127,116 @@ class ChannelChart {
     const y = event.clientY - box.top - CHART.top + CHART.gap / 2;
     const row = Math.floor(y / (tall + CHART.gap));
     if (x < 0 || x >= plot || row < 0 || row >= rows) return null;
-    return this.shown[row * perRow + Math.floor(x / pitch)] ?? null;
+    const channel = this.shown[row * perRow + Math.floor(x / pitch)];
+    return channel === undefined ? null : channel;
   }
 
   draw() {
     if (!this.shown) return;
     const layout = this.layout;
-    const { width, rows, perRow, pitch, tall, height } = layout;
     const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    this.canvas.style.height = `${height}px`;
+    this.canvas.width = Math.round(layout.width * ratio);
+    this.canvas.height = Math.round(layout.height * ratio);
+    this.canvas.style.height = `${layout.height}px`;
     const style = getComputedStyle(this.element);
+    const pen = this.canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    pen.font = `11px ${style.fontFamily}`;
+    pen.textBaseline = "middle";
     const colour = (name) => style.getPropertyValue(`--cv-${name}`).trim();
-    const c = this.canvas.getContext("2d");
-    c.scale(ratio, ratio);
-    c.font = `11px ${style.fontFamily}`;
-    c.textBaseline = "middle";
-
-    const top = (row) => CHART.top + row * (tall + CHART.gap);
-    const yOf = (row, value) => top(row) + (1 - value) * tall;
-    const xOf = (place) => CHART.left + (place % perRow) * pitch;
-    const rowOf = (place) => Math.floor(place / perRow);
-    const line = (row, value, stroke, dash = []) => {
-      const y = Math.round(yOf(row, value)) + 0.5;
-      const last = Math.min(perRow, this.shown.length - row * perRow);
-      c.strokeStyle = stroke;
-      c.setLineDash(dash);
-      c.beginPath();
-      c.moveTo(CHART.left, y);
-      c.lineTo(CHART.left + last * pitch, y);
-      c.stroke();
-    };
-
-    for (let row = 0; row < rows; row++) {
-      const ticks = rows === 1 ? [0, 0.25, 0.5, 0.75, 1] : [0, 0.5, 1];
-      c.textAlign = "right";
-      for (const tick of ticks) {
-        line(row, tick, colour("line"));
-        c.fillStyle = colour(tick === 0.5 ? "ink" : "soft");
-        if (rows === 1) c.fillText(String(tick), CHART.left - 8, yOf(row, tick));
-      }
-      c.fillStyle = colour("soft");
-      if (rows > 1) c.fillText(`#${row * perRow}`, CHART.left - 8, yOf(row, 0.5));
+    for (let row = 0; row < layout.rows; row++) this.drawGrid(pen, layout, colour, row);
+    this.drawBars(pen, layout, colour, ratio);
+    for (let row = 0; row < layout.rows; row++) {
+      drawLine(pen, layout, row, 0.5, colour("soft"));
+      drawLine(pen, layout, row, this.figures.mean, colour("ink"), [4, 3]);
     }
+    this.drawNumbers(pen, layout, colour);
+    const dots = [
+      ...this.strongest().map((channel) => [channel, "strong", 3.2]),
+      ...this.weakest().map((channel) => [channel, "weak", 3.2]),
+      [this.picked, "accent", 5],
+      [this.hovered, "ink", 5],
+    ];
+    pen.setLineDash([]);
+    pen.strokeStyle = colour("surface");
+    for (const [channel, name, radius] of dots) {
+      if (channel != null) this.drawDot(pen, layout, channel, colour(name), radius);
+    }
+    this.placeTag(layout);
+  }
+
+  /** The scale, if one row has room for it; else the first channel of each row. */
+  drawGrid(pen, layout, colour, row) {
+    const whole = this.low === 0 && this.high === 1;
+    const format = (value) => (whole ? String(value) : value.toFixed(3));
+    const at = CHART.left - 8;
+    pen.textAlign = "right";
+    for (const tick of [this.low, ...(whole && layout.rows === 1 ? [0.25, 0.75] : []), this.high]) {
+      drawLine(pen, layout, row, tick, colour("line"));
+      const y = layout.y(row, tick);
+      pen.fillStyle = colour("soft");
+      const crowded = Math.abs(y - layout.y(row, 0.5)) < 14;
+      if (layout.rows === 1 && !crowded) pen.fillText(format(tick), at, y);
+    }
+    pen.fillStyle = colour("ink");
+    const middle = layout.rows === 1 ? format(0.5) : `#${row * layout.perRow}`;
+    pen.fillText(middle, at, layout.y(row, 0.5));
+  }
+
+  drawBars(pen, layout, colour, ratio) {
+    const { pitch } = layout;
     // Without gaps, bars start and end on whole px of the screen: no seams between them.
     const gap = pitch > 3 ? Math.min(3, pitch * 0.28) : 0;
     const snapped = (x) => Math.round(x * ratio) / ratio;
-    const strong = colour("strong");
-    const weak = colour("weak");
+    const [strong, weak] = [colour("strong"), colour("weak")];
     this.shown.forEach((channel, place) => {
       const value = this.weights[channel];
-      const row = rowOf(place);
-      const [left, right] = [xOf(place) + gap / 2, xOf(place) + pitch - gap / 2].map(snapped);
-      const middle = yOf(row, 0.5);
-      c.fillStyle = value > 0.5 ? strong : weak;
-      c.fillRect(left, middle, Math.max(right - left, 1 / ratio), yOf(row, value) - middle);
+      const row = layout.row(place);
+      const left = snapped(layout.x(place) + gap / 2);
+      const right = snapped(layout.x(place) + pitch - gap / 2);
+      const middle = layout.y(row, 0.5);
+      pen.fillStyle = value > 0.5 ? strong : weak;
+      pen.fillRect(left, middle, Math.max(right - left, 1 / ratio), layout.y(row, value) - middle);
     });
-    for (let row = 0; row < rows; row++) {
-      line(row, 0.5, colour("soft"));
-      line(row, this.figures.mean, colour("ink"), [4, 3]);
-    }
-    c.textAlign = "left";
-    c.fillStyle = colour("ink");
-    const meanAt = yOf(0, this.figures.mean);
-    c.fillText(this.t("mean"), width - CHART.right + 8, meanAt - 7);
-    c.fillText(this.figures.mean.toFixed(3), width - CHART.right + 8, meanAt + 7);
+  }
 
-    const dot = (channel, radius, fill) => {
-      const place = this.places[channel];
-      c.beginPath();
-      c.arc(xOf(place) + pitch / 2, yOf(rowOf(place), this.weights[channel]), radius, 0, 2 * Math.PI);
-      c.fillStyle = fill;
-      c.fill();
-      c.setLineDash([]);
-      c.strokeStyle = colour("surface");
-      c.stroke();
-    };
-    for (const channel of this.strongest()) dot(channel, 3.2, strong);
-    for (const channel of this.weakest()) dot(channel, 3.2, weak);
-    if (this.picked != null) dot(this.picked, 5, colour("accent"));
-    if (this.hovered != null) dot(this.hovered, 4.5, colour("ink"));
-    const tagged = this.hovered ?? this.picked;
-    this.tag.hidden = tagged == null;
-    if (tagged != null) {
-      const place = this.places[tagged];
-      setText(this.tag, this.describe(tagged));
-      const room = width - this.tag.offsetWidth;
-      this.tag.style.left = `${Math.min(Math.max(xOf(place) - this.tag.offsetWidth / 2, 0), room)}px`;
-      this.tag.style.top = `${yOf(rowOf(place), Math.max(this.weights[tagged], 0.5)) - 34}px`;
+  /** On the right: the mean beside its line, or where rows are low, the ends of the scale. */
+  drawNumbers(pen, layout, colour) {
+    const at = layout.width - CHART.right + 8;
+    const { mean } = this.figures;
+    pen.textAlign = "left";
+    if (layout.rows > 1) {
+      pen.fillStyle = colour("soft");
+      for (const end of [this.low, this.high]) pen.fillText(end.toFixed(3), at, layout.y(0, end));
+    } else {
+      pen.fillStyle = colour("ink");
+      pen.fillText(this.t("mean"), at, layout.y(0, mean) - 7);
+      pen.fillText(mean.toFixed(3), at, layout.y(0, mean) + 7);
     }
+  }
+
+  drawDot(pen, layout, channel, fill, radius) {
+    const place = this.places[channel];
+    const x = layout.x(place) + layout.pitch / 2;
+    pen.beginPath();
+    pen.arc(x, layout.y(layout.row(place), this.weights[channel]), radius, 0, 2 * Math.PI);
+    pen.fillStyle = fill;
+    pen.fill();
+    pen.stroke();
+  }
+
+  /** The words beside the channel under the pointer, or else beside the one that is picked. */
+  placeTag(layout) {
+    const { tag, weights } = this;
+    const channel = this.hovered == null ? this.picked : this.hovered;
+    tag.hidden = channel == null;
+    if (channel == null) return;
+    setText(tag, this.describe(channel));
+    const place = this.places[channel];
+    const left = layout.x(place) - tag.offsetWidth / 2;
+    const top = layout.y(layout.row(place), Math.max(weights[channel], 0.5)) - 34;
+    tag.style.left = `${Math.min(Math.max(left, 0), layout.width - tag.offsetWidth)}px`;
+    tag.style.top = `${top}px`;
   }
 
   /** The named ones: at most six each, none in both, none of a gate that is constant. */
@@ -208,6 +252,17 @@ class ChannelChart {
     const { min, max } = this.figures;
     return min === max ? 0 : Math.min(NAMED, Math.floor(this.weights.length / 2));
   }
+}
+
+/** A line across one row of the chart. */
+function drawLine(pen, layout, row, value, stroke, dash = []) {
+  const y = Math.round(layout.y(row, value)) + 0.5;
+  pen.strokeStyle = stroke;
+  pen.setLineDash(dash);
+  pen.beginPath();
+  pen.moveTo(CHART.left, y);
+  pen.lineTo(CHART.left + layout.length(row), y);
+  pen.stroke();
 }
 
 /** The scale's colours with its numbers, and where on it the block in view lies. */
@@ -244,7 +299,8 @@ class ColourBar {
         return tick;
       }),
     );
-    this.element.setAttribute("aria-label", this.t("scaleBar", { low: format(low), high: format(high) }));
+    const ends = { low: format(low), high: format(high) };
+    this.element.setAttribute("aria-label", this.t("scaleBar", ends));
     this.ranges = figures.map(({ min, mean, max }) => [min, mean, max]);
     this.setPointers([]);
   }

@@ -2,5 +2,5 @@
 const root = element.querySelector(".cbam-viewer");
 const given = () => [props.value || null, props.second || null];
 const [first, second] = given();
-const viewer = CbamViewer.mount(root, first, { second, lang: document.documentElement.lang });
+const viewer = CbamViewer.mount(root, first, { second });
 watch(["value", "second"], () => viewer.setPayload(...given()));

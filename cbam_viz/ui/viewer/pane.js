@@ -51,9 +51,9 @@ class Subject {
     return max - min < this.payload.nearlyConstant;
   }
 
-  /** Least and greatest value of some blocks' spatial gates. */
-  static range(blocks) {
-    const figures = blocks.map((block) => block.figures.spatial);
+  /** Least and greatest value of one kind of gate of some blocks. */
+  static range(blocks, gate) {
+    const figures = blocks.map((block) => block.figures[gate]);
     return [Math.min(...figures.map((f) => f.min)), Math.max(...figures.map((f) => f.max))];
   }
 
@@ -121,12 +121,13 @@ class Pane {
     this.events = events;
     this.map = h("canvas", { class: "cv-map" });
     this.plain = h("canvas", { class: "cv-plain" });
-    this.outlines = svg("svg", { class: "cv-outlines", preserveAspectRatio: "none", "aria-hidden": "true" });
+    const outlines = { class: "cv-outlines", preserveAspectRatio: "none", "aria-hidden": "true" };
+    this.outlines = svg("svg", outlines);
     this.tag = h("div", { class: "cv-tag", hidden: true });
-    this.surface = h("div", { class: "cv-surface", tabindex: "0", role: "application" },
-      this.map, this.plain, this.outlines); // prettier-ignore
-    this.handle = h("div", { class: "cv-wipe", role: "slider", tabindex: "0", "aria-label": t("before"),
-      "aria-valuemin": 0, "aria-valuemax": 100 }, h("i")); // prettier-ignore
+    const surface = { class: "cv-surface", tabindex: "0", role: "application" };
+    this.surface = h("div", surface, this.map, this.plain, this.outlines);
+    const handle = { class: "cv-wipe", role: "slider", tabindex: "0", "aria-label": t("before") };
+    this.handle = h("div", { ...handle, "aria-valuemin": 0, "aria-valuemax": 100 }, h("i"));
     this.frame = h("div", { class: "cv-frame" }, this.surface, this.handle, this.tag);
     this.caption = h("figcaption");
     this.element = h("figure", { class: "cv-pane" }, this.caption, this.frame);
@@ -162,7 +163,8 @@ class Pane {
   /** The keyboard's pointer moves from cell to cell. */
   onKey(event) {
     const { subject, block, events } = this;
-    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const move = moves[event.key];
     const here = this.point ?? this.pinned ?? [0.5, 0.5];
     if (move) {
       const cell = subject.cellAt(block, here) ?? subject.cellAt(block, [0.5, 0.5]);
@@ -207,7 +209,8 @@ class Pane {
     const { painter } = this.subject;
     const c = contextOf(this.plain, painter);
     if (this.plainOf !== painter) {
-      c.putImageData(new ImageData(new Uint8ClampedArray(painter.photo.buffer), painter.width), 0, 0);
+      const photo = new Uint8ClampedArray(painter.photo.buffer);
+      c.putImageData(new ImageData(photo, painter.width), 0, 0);
       this.plainOf = painter;
     }
     this.frame.style.setProperty("--cv-wipe", `${100 * share}%`);
@@ -218,20 +221,26 @@ class Pane {
   outline(point, pinned) {
     this.point = point;
     this.pinned = pinned;
-    const { subject, block, t } = this;
+    const { subject, block } = this;
     const shapes = [];
-    for (const [kind, at] of [["pinned", pinned], ["pointed", point]]) {
+    for (const [kind, at] of Object.entries({ pinned, pointed: point })) {
       const cell = at && subject.cellAt(block, at);
       if (!cell) continue;
-      if (block.field) shapes.push(...rimmed(subject.fieldBox(block, cell), `cv-field-box cv-${kind}`));
+      const field = block.field && subject.fieldBox(block, cell);
+      if (field) shapes.push(...rimmed(field, `cv-field-box cv-${kind}`));
       shapes.push(...rimmed(subject.cellBox(block, cell), `cv-cell-box cv-${kind}`));
     }
     this.outlines.replaceChildren(...shapes);
     const shown = point ?? pinned;
-    const cell = shown && subject.cellAt(block, shown);
+    this.placeTag(shown && subject.cellAt(block, shown));
+  }
+
+  /** A cell's numbers beside it; none for no cell. */
+  placeTag(cell) {
+    const { subject, block } = this;
     this.tag.hidden = !cell;
     if (!cell) return;
-    this.tag.replaceChildren(h("b", {}, cell.value.toFixed(4)), ` ${t("cell", cell)}`);
+    this.tag.replaceChildren(h("b", {}, cell.value.toFixed(4)), ` ${this.t("cell", cell)}`);
     const [left, top, right, bottom] = subject.cellBox(block, cell);
     const [width, height] = subject.view.resized;
     // Beside the cell, on the side where there is room.

@@ -24,11 +24,7 @@ const LINKED = {
 /** What a change of these parts of the state makes necessary. */
 const LOOK = ["subject", "mode", "colours", "opacity", "scale", "keep"];
 const MAPS = [...LOOK, "block", "other", "compare"];
-const CHANNELS = ["subject", "block", "order", "channel"];
-
-/** How long "play" stays at a block, in ms. */
-const PLAY_STEP = 900;
-const CALM_PLAY_STEP = 2000;
+const CHANNELS = ["subject", "block", "scale", "order", "channel"];
 
 /** The language to begin with: the one asked for, or the browser's. */
 function languageOf(asked) {
@@ -42,7 +38,10 @@ class Viewer {
     this.title = title;
     this.onState = onState;
     const linked = stateOfLink();
-    this.state = { ...START, ...linked, lang: languageOf(linked.lang || lang) };
+    this.home = languageOf(lang);
+    this.state = { ...START, ...linked, lang: linked.lang in STRINGS ? linked.lang : this.home };
+    this.t = (key, values = {}) =>
+      STRINGS[this.state.lang][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
     this.changed = new Set();
     this.turn = 0;
     this.over = new AbortController();
@@ -71,19 +70,20 @@ class Viewer {
 
   fail(error) {
     console.error(error);
-    this.stop();
-    cancelAnimationFrame(this.frame);
-    this.frame = null;
+    this.rest();
     this.built = false;
     const url = this.asked?.photo?.url;
-    this.root.replaceChildren(
-      h("figure", { class: "cv-still" }, url && h("img", { src: url, alt: "" }),
-        h("figcaption", { role: "alert" }, this.t("broken"))), // prettier-ignore
-    );
+    const photo = url && h("img", { src: url, alt: "" });
+    const sentence = h("figcaption", { role: "alert" }, this.t("broken"));
+    this.root.replaceChildren(h("figure", { class: "cv-still" }, photo, sentence));
   }
 
-  t(key, values = {}) {
-    return STRINGS[this.state.lang][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  /** Nothing goes on by itself, and nothing is still to be drawn. */
+  rest() {
+    if (this.strip) this.strip.stop();
+    cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.thumbFrame);
+    this.frame = null;
   }
 
   /** Show other explanations. What is on screen stays until they are decoded; the last call wins. */
@@ -96,7 +96,7 @@ class Viewer {
         payload && second && Subject.open(second),
       ]);
       if (turn !== this.turn) return;
-      this.stop();
+      this.rest();
       this.subject = subject;
       this.second = beside;
       this.built = false;
@@ -140,7 +140,7 @@ class Viewer {
     const { state, subject } = this;
     const defaults = subject.payload.look;
     const oneOf = (key, known, fallback) => {
-      if (!known.includes(state[key])) state[key] = known.includes(before[key]) ? before[key] : fallback;
+      state[key] = [state[key], before[key], fallback].find((value) => known.includes(value));
     };
     const within = (key, low, high, fallback) => {
       const value = Number.isFinite(state[key]) ? state[key] : (before[key] ?? fallback);
@@ -188,7 +188,10 @@ class Viewer {
       this.showControls();
       if (touches(MAPS)) this.drawMaps();
       if (touches([...MAPS, "wipe"])) this.showWipe();
-      if (touches(["subject", "block", "other", "compare"])) this.markThumbs();
+      if (touches(["subject", "block", "other", "compare"])) {
+        const { block, compare, other } = this.state;
+        this.strip.mark(block, compare === "block" ? other : null);
+      }
       if (touches(["subject", "block", "other", "compare"])) this.showFigures();
       if (touches(CHANNELS)) this.showChannels();
       this.showCells();
@@ -200,30 +203,32 @@ class Viewer {
 
   build() {
     this.resized.disconnect();
+    this.pointed = null;
     this.root.lang = this.state.lang;
     this.built = true;
     if (!this.subject) {
       this.root.replaceChildren(h("p", { class: "cv-empty" }, this.t("empty")));
       return;
     }
-    const t = this.t.bind(this);
+    const { t } = this;
     const events = {
       onPoint: (pane, point) => this.guarded(() => this.pointAt(pane, point)),
       onPin: (pane, point) => this.guarded(() => this.pin(pane, point)),
       onWipe: (wipe) => this.change({ wipe }),
     };
     this.panes = [new Pane(t, events), new Pane(t, events)];
+    const altOf = (block) => this.altOf(this.subject, block);
+    this.strip = new Strip(t, this.subject, altOf, (block) => this.change({ block }));
     this.bar = new ColourBar(t);
     this.chart = new ChannelChart(t, (channel) => this.change({ channel }));
     this.note = h("p", { class: "cv-note-line" });
     this.readout = h("div", { class: "cv-readout", "aria-live": "polite" });
-    this.picture = h("div", { class: "cv-picture" },
-      h("div", { class: "cv-panes" }, this.panes.map((pane) => pane.element)),
-      this.bar.element, this.note, this.readout); // prettier-ignore
+    const panes = h("div", { class: "cv-panes" }, this.panes.map((pane) => pane.element));
+    const below = [this.bar.element, this.note, this.readout];
+    this.picture = h("div", { class: "cv-picture" }, panes, below);
     const main = h("div", { class: "cv-main" }, this.picture, this.buildControls());
-    this.root.replaceChildren(
-      ...[this.buildHead(), this.buildWarnings(), this.buildStrip(), main, this.buildChannels()].flat(),
-    );
+    const top = [this.buildHead(), ...this.buildWarnings(), this.strip.element];
+    this.root.replaceChildren(...top, main, this.buildChannels());
     this.resized.observe(this.chart.element);
   }
 
@@ -235,19 +240,27 @@ class Viewer {
       const share = `${(100 * probability).toFixed(1)}%`;
       return h("li", {}, h("span", {}, label), h("b", {}, share), bar);
     });
-    this.copy = h("button", { type: "button", class: "cv-button" }, icon("link"), h("span", {}, this.t("copyLink")));
+    const title = this.title && h("h1", {}, this.t("title"));
+    return h(
+      "header",
+      { class: "cv-head" },
+      h("div", { class: "cv-title" }, title, h("p", {}, model.name)),
+      this.buildTools(),
+      h("ol", { class: "cv-predictions", "aria-label": this.t("predictions") }, list),
+    );
+  }
+
+  buildTools() {
+    const attributes = { type: "button", class: "cv-button" };
+    this.copy = h("button", attributes, icon("link"), h("span", {}, this.t("copyLink")));
     this.copy.addEventListener("click", () => this.copyLink());
-    const languages = Object.keys(STRINGS).filter((lang) => lang !== this.state.lang);
-    const switches = languages.map((lang) => {
-      const button = h("button", { type: "button", class: "cv-button", lang }, STRINGS[lang].language);
+    const others = Object.keys(STRINGS).filter((lang) => lang !== this.state.lang);
+    const switches = others.map((lang) => {
+      const button = h("button", { ...attributes, lang }, STRINGS[lang].language);
       button.addEventListener("click", () => this.change({ lang }));
       return button;
     });
-    return h("header", { class: "cv-head" },
-      h("div", { class: "cv-title" },
-        this.title && h("h1", {}, this.t("title")), h("p", {}, model.name)),
-      h("div", { class: "cv-tools" }, this.copy, switches),
-      h("ol", { class: "cv-predictions", "aria-label": this.t("predictions") }, list)); // prettier-ignore
+    return h("div", { class: "cv-tools" }, this.copy, switches);
   }
 
   buildWarnings() {
@@ -259,53 +272,8 @@ class Viewer {
     return warnings.map((words) => h("p", { class: "cv-warning" }, words));
   }
 
-  buildStrip() {
-    const { blocks, thumbPainter } = this.subject;
-    const stages = new Map();
-    for (const block of blocks) stages.set(block.stage, [...(stages.get(block.stage) || []), block]);
-    this.thumbs = new Map();
-    const groups = [...stages].map(([stage, members]) => {
-      const name = this.t("stage", { stage });
-      const [first] = members;
-      return h("div", { class: "cv-stage", role: "group", "aria-label": name },
-        h("div", { class: "cv-stage-name", "aria-hidden": "true" },
-          h("b", {}, name), h("span", {}, `${first.columns} × ${first.rows}`)),
-        h("div", { class: "cv-thumbs" }, members.map((block) => this.buildThumb(block)))); // prettier-ignore
-    });
-    const size = blocks.length <= 8 ? "few" : blocks.length <= 16 ? "some" : "many";
-    this.strip = h("div", { class: `cv-strip cv-${size}`, role: "listbox", "aria-label": this.t("blocks") }, groups);
-    this.strip.style.setProperty("--cv-ratio", thumbPainter.width / thumbPainter.height);
-    this.strip.addEventListener("keydown", (e) => this.onStripKey(e));
-    this.play = h("button", { type: "button", class: "cv-button cv-play" }, icon("play"), icon("pause"));
-    this.play.addEventListener("click", () => (this.timer ? this.stop() : this.start()));
-    const format = (i) => blocks[i].name;
-    this.depth = slider(this.t("depth"), { min: 0, max: blocks.length - 1, step: 1, format }, (i) => {
-      this.stop();
-      this.change({ block: blocks[i].name });
-    });
-    const heading = h("h2", {}, this.t("blocks"));
-    const controls = h("div", { class: "cv-depth" }, this.play, this.depth.element);
-    this.showPlaying();
-    return h("section", { class: "cv-all" }, heading, this.strip, controls);
-  }
-
-  buildThumb(block) {
-    const { min, max } = block.figures.spatial;
-    const constant = this.subject.isConstant(block.figures.spatial);
-    const canvas = h("canvas");
-    const thumb = h("div", { class: "cv-thumb", role: "option", tabindex: "-1", "aria-label": this.altOf(this.subject, block) },
-      canvas, h("span", { class: "cv-name" }, block.name), trackOf(block.figures.spatial),
-      h("span", { class: constant ? "cv-values cv-constant" : "cv-values" }, `${min.toFixed(2)}–${max.toFixed(2)}`)); // prettier-ignore
-    thumb.addEventListener("click", () => {
-      this.stop();
-      this.change({ block: block.name });
-    });
-    this.thumbs.set(block.name, { thumb, canvas });
-    return thumb;
-  }
-
   buildControls() {
-    const t = this.t.bind(this);
+    const { t } = this;
     const { payload, tables } = this.subject;
     const named = (values) => values.map((value) => [value, t(value)]);
     const percent = (value) => `${Math.round(100 * value)}%`;
@@ -329,22 +297,20 @@ class Viewer {
   }
 
   buildChannels() {
-    this.controls.order = segmented(
-      this.t("order"),
-      [["sorted", this.t("sorted")], ["channel", this.t("byChannel")]],
-      (order) => this.change({ order }),
-    ); // prettier-ignore
+    const orders = [["sorted", this.t("sorted")], ["channel", this.t("byChannel")]];
+    const order = segmented(this.t("order"), orders, (order) => this.change({ order }));
+    this.controls.order = order;
     this.channelCount = h("span");
     this.extremes = h("div", { class: "cv-extremes" });
-    const head = h("div", { class: "cv-section-head" },
-      h("h2", {}, this.t("channels")), this.channelCount, this.controls.order.element); // prettier-ignore
+    const heading = [h("h2", {}, this.t("channels")), this.channelCount, order.element];
+    const head = h("div", { class: "cv-section-head" }, heading);
     return h("section", { class: "cv-channels" }, head, this.chart.element, this.extremes);
   }
 
   // Showing the state.
 
   showControls() {
-    const { state, controls, subject } = this;
+    const { state, controls } = this;
     controls.other.offer(this.beside.blocks.map((block) => block.name));
     for (const [key, control] of Object.entries(controls)) control.set(state[key]);
     const coloured = state.mode === "heat" || state.mode === "cells";
@@ -353,7 +319,6 @@ class Viewer {
     controls.colours.element.hidden = !coloured;
     const given = this.beside === this.second && state.other === state.block;
     controls.other.element.hidden = this.shown.length < 2 || given;
-    this.depth.set(subject.blocks.findIndex((block) => block.name === state.block));
   }
 
   /** What a pane, the first or the second, is called. */
@@ -371,10 +336,11 @@ class Viewer {
   }
 
   /** The values that the ends of the scale stand for, over some pairs. */
-  rangeOf(pairs) {
+  rangeOf(pairs, gate = "spatial") {
     if (this.state.scale === "absolute") return [0, 1];
     const all = this.state.scale === "shared";
-    return Subject.range(pairs.flatMap(([subject, block]) => (all ? subject.blocks : [block])));
+    const blocks = pairs.flatMap(([subject, block]) => (all ? subject.blocks : [block]));
+    return Subject.range(blocks, gate);
   }
 
   lookFor([low, high]) {
@@ -388,9 +354,11 @@ class Viewer {
     const look = this.lookFor([low, high]);
     panes[1].element.hidden = shown.length < 2;
     this.root.classList.toggle("cv-two", shown.length > 1);
-    const outlined = shown.map(([subject, block], i) => {
-      return panes[i].draw(subject, block, look, this.titleOf(block, i), this.altOf(subject, block));
-    });
+    const ratios = shown.map(([{ painter }]) => painter.width / painter.height);
+    this.root.style.setProperty("--cv-ratios", ratios.reduce((a, b) => a + b));
+    const outlined = shown.map(([subject, block], i) =>
+      panes[i].draw(subject, block, look, this.titleOf(block, i), this.altOf(subject, block)),
+    );
     const figures = shown.map(([, block]) => block.figures.spatial);
     this.bar.set(this.rampOf(look, outlined[0]), low, high, figures);
     setText(this.note, this.noteOf(look, outlined));
@@ -422,81 +390,54 @@ class Viewer {
   drawThumbsSoon() {
     // A frame later: the large picture follows the hand first.
     cancelAnimationFrame(this.thumbFrame);
-    this.thumbFrame = requestAnimationFrame(() => this.guarded(() => this.drawThumbs()));
-  }
-
-  drawThumbs() {
-    const { subject, state, shown } = this;
-    const { thumbPainter } = subject;
-    for (const block of subject.blocks) {
-      const pairs = state.scale === "shared" ? shown : [[subject, block]];
-      thumbPainter.paint(block, this.lookFor(this.rangeOf(pairs)));
-      const { canvas } = this.thumbs.get(block.name);
-      contextOf(canvas, thumbPainter).putImageData(thumbPainter.image, 0, 0);
-    }
-  }
-
-  markThumbs() {
-    const { state, strip } = this;
-    for (const [name, { thumb }] of this.thumbs) {
-      const chosen = name === state.block;
-      thumb.setAttribute("aria-selected", chosen);
-      thumb.tabIndex = chosen ? 0 : -1;
-      thumb.classList.toggle("cv-second", state.compare === "block" && name === state.other);
-    }
-    // Within the strip alone: scrolling the page is the visitor's business.
-    const { thumb } = this.thumbs.get(state.block);
-    const left = thumb.offsetLeft - (strip.clientWidth - thumb.offsetWidth) / 2;
-    if (strip.scrollWidth > strip.clientWidth) strip.scrollTo({ left });
+    this.thumbFrame = requestAnimationFrame(() => {
+      const { state, shown, subject } = this;
+      const pairs = (block) => (state.scale === "shared" ? shown : [[subject, block]]);
+      this.guarded(() => this.strip.draw((block) => this.lookFor(this.rangeOf(pairs(block)))));
+    });
   }
 
   /** The numbers of what is shown: beside one picture, below two. */
   showFigures() {
-    const { figures, shown, side, picture } = this;
+    const { figures, shown, side, picture, t } = this;
     const home = shown.length > 1 ? picture : side;
     if (figures.parentElement !== home) home.append(figures);
-    const columns = shown.map(([, block], i) => {
+    const columns = shown.map(([subject, block], i) => {
       const { spatial, channel } = block.figures;
-      const gates = [["spatialGate", spatial], ["channelGate", channel]]; // prettier-ignore
-      const parts = gates.map(([key, of]) => this.buildFigures(this.t(key), of));
-      const heading = shown.length > 1 ? this.titleOf(block, i) : this.t("figures");
+      const gates = [["spatialGate", spatial], ["channelGate", channel]];
+      const parts = gates.map(([key, f]) => figuresCard(t, t(key), f, subject.isConstant(f)));
+      const heading = shown.length > 1 ? this.titleOf(block, i) : t("figures");
       return h("div", { class: "cv-gates" }, h("h2", {}, heading), parts);
     });
-    figures.replaceChildren(...columns, h("p", { class: "cv-small" }, this.t("neutralNote")));
-  }
-
-  buildFigures(name, figures) {
-    const { min, max } = figures;
-    const constant = this.subject.isConstant(figures);
-    const values = ["min", "mean", "max", "deviation"].map((key) =>
-      h("div", {}, h("dt", {}, this.t(key)), h("dd", {}, figures[key].toFixed(3))),
-    );
-    const span = (max - min).toFixed(3);
-    return h("div", { class: "cv-gate" },
-      h("h3", {}, name, constant ? h("span", { class: "cv-pill" }, this.t("constant")) : null),
-      trackOf(figures), h("dl", {}, values),
-      constant ? h("p", { class: "cv-small" }, this.t("constantNote", { span })) : null); // prettier-ignore
+    figures.replaceChildren(...columns, h("p", { class: "cv-small" }, t("neutralNote")));
   }
 
   showChannels() {
-    const { state, chart } = this;
+    const { state, chart, extremes } = this;
     const block = this.subject.block(state.block);
-    setText(this.channelCount, `${block.name} · ${this.t("channelCount", { count: block.channel.length })}`);
-    chart.set(block, state.order, state.channel);
-    const list = (key, channels) => {
-      const buttons = channels.map((channel) => {
-        const button = h("button", { type: "button", class: "cv-chip", "aria-pressed": String(channel === state.channel) },
-          h("span", {}, `#${channel}`), h("b", {}, block.channel[channel].toFixed(3))); // prettier-ignore
-        button.addEventListener("click", () =>
-          this.change({ channel: channel === this.state.channel ? null : channel }),
-        );
-        return h("li", {}, button);
-      });
-      return h("div", { class: `cv-${key}` }, h("h3", {}, this.t(key)), h("ul", {}, buttons));
-    };
-    const focused = [...this.extremes.querySelectorAll("button")].indexOf(document.activeElement);
-    this.extremes.replaceChildren(list("strongest", chart.strongest()), list("weakest", chart.weakest()));
-    this.extremes.querySelectorAll("button")[focused]?.focus();
+    const count = this.t("channelCount", { count: block.channel.length });
+    setText(this.channelCount, `${block.name} · ${count}`);
+    const range = this.rangeOf([[this.subject, block]], "channel");
+    chart.set(block, range, state.order, state.channel);
+    const focused = [...extremes.querySelectorAll("button")].indexOf(document.activeElement);
+    extremes.replaceChildren(
+      this.buildExtremes("strongest", chart.strongest(), block.channel),
+      this.buildExtremes("weakest", chart.weakest(), block.channel),
+    );
+    extremes.querySelectorAll("button")[focused]?.focus();
+  }
+
+  /** Some channels by name; a click marks one on the chart. */
+  buildExtremes(key, channels, weights) {
+    const items = channels.map((channel) => {
+      const pressed = channel === this.state.channel;
+      const attributes = { type: "button", class: "cv-chip", "aria-pressed": String(pressed) };
+      const words = [h("span", {}, `#${channel}`), h("b", {}, weights[channel].toFixed(3))];
+      const button = h("button", attributes, words);
+      button.addEventListener("click", () => this.change({ channel: pressed ? null : channel }));
+      return h("li", {}, button);
+    });
+    return h("div", { class: `cv-${key}` }, h("h3", {}, this.t(key)), h("ul", {}, items));
   }
 
   /** The cells under the pointer and under the pin: on the pictures, on the bar, in words. */
@@ -508,7 +449,7 @@ class Viewer {
     const lines = { pointer: [], pinned: [] };
     shown.forEach(([subject, block], i) => {
       panes[i].outline(points[i], state.pin);
-      for (const [key, point] of [["pinned", state.pin], ["pointer", points[i]]]) {
+      for (const [key, point] of Object.entries({ pinned: state.pin, pointer: points[i] })) {
         const cell = point && subject.cellAt(block, point);
         if (!cell) continue;
         values.push(cell.value);
@@ -516,25 +457,22 @@ class Viewer {
       }
     });
     this.bar.setPointers(values);
-    const rows = Object.entries(lines).filter(([, cells]) => cells.length);
-    this.readout.replaceChildren(
-      ...(rows.length ? rows.map(([key, cells]) => this.readoutLine(key, cells)) : [this.hint()]),
-    );
-  }
-
-  hint() {
-    return h("p", { class: "cv-hint" }, this.t("hint"));
+    const rows = Object.keys(lines).filter((key) => lines[key].length);
+    const hint = h("p", { class: "cv-hint" }, this.t("hint"));
+    const read = rows.map((key) => this.readoutLine(key, lines[key]));
+    this.readout.replaceChildren(...(rows.length ? read : [hint]));
   }
 
   readoutLine(key, cells) {
     const parts = cells.map(({ subject, block, cell }) => {
       const [width, height] = subject.view.size;
+      const where = `${block.name} · ${this.t("cell", cell)}`;
       const field = block.field && this.t("field", { field: block.field, width, height });
-      return h("p", {}, h("b", {}, cell.value.toFixed(4)),
-        h("span", {}, `${block.name} · ${this.t("cell", cell)}`),
-        field && h("small", {}, field)); // prettier-ignore
+      const value = h("b", {}, cell.value.toFixed(4));
+      return h("p", {}, value, h("span", {}, where), field && h("small", {}, field));
     });
-    return h("div", { class: `cv-read cv-read-${key}` }, h("span", { class: "cv-read-name" }, this.t(key)), h("div", {}, parts));
+    const name = h("span", { class: "cv-read-name" }, this.t(key));
+    return h("div", { class: `cv-read cv-read-${key}` }, name, h("div", {}, parts));
   }
 
   /** What a map shows, in a sentence. */
@@ -566,45 +504,6 @@ class Viewer {
     this.set({ pin: cell && !same ? point.map((share) => Math.round(share * 1e4) / 1e4) : null });
   }
 
-  onStripKey(event) {
-    const { blocks } = this.subject;
-    const at = blocks.findIndex((block) => block.name === this.state.block);
-    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
-    const next = { Home: 0, End: blocks.length - 1 }[event.key] ?? at + (steps[event.key] ?? NaN);
-    if (Number.isNaN(next)) return;
-    event.preventDefault();
-    this.stop();
-    const { name } = blocks[Math.min(Math.max(next, 0), blocks.length - 1)];
-    this.change({ block: name });
-    this.thumbs.get(name).thumb.focus({ preventScroll: true });
-  }
-
-  start() {
-    const { blocks } = this.subject;
-    const position = () => blocks.findIndex((block) => block.name === this.state.block);
-    const step = (at) => this.change({ block: blocks[at].name });
-    if (position() === blocks.length - 1) step(0);
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.timer = setInterval(() => {
-      const next = position() + 1;
-      if (next < blocks.length) step(next);
-      if (next >= blocks.length - 1) this.stop();
-    }, calm ? CALM_PLAY_STEP : PLAY_STEP); // prettier-ignore
-    this.showPlaying();
-  }
-
-  stop() {
-    if (!this.timer) return;
-    clearInterval(this.timer);
-    this.timer = null;
-    this.showPlaying();
-  }
-
-  showPlaying() {
-    this.play.classList.toggle("cv-playing", Boolean(this.timer));
-    this.play.setAttribute("aria-label", this.t(this.timer ? "pause" : "play"));
-  }
-
   // The link.
 
   writeLink() {
@@ -615,7 +514,7 @@ class Viewer {
 
   /** The address of exactly this view. Parts of the hash that are the page's own stay. */
   link() {
-    const defaults = { ...START, ...this.subject.payload.look };
+    const defaults = { ...START, ...this.subject.payload.look, lang: this.home };
     const hash = new URLSearchParams(location.hash.slice(1));
     for (const key of Object.keys(LINKED)) {
       const value = this.state[key];
@@ -641,25 +540,13 @@ class Viewer {
 
   destroy() {
     this.turn++;
-    this.stop();
+    this.rest();
     clearTimeout(this.linkTimer);
-    cancelAnimationFrame(this.frame);
-    cancelAnimationFrame(this.thumbFrame);
     this.over.abort();
     this.resized.disconnect();
     this.themed.disconnect();
     this.root.replaceChildren();
   }
-}
-
-/** Where from 0 to 1 a gate's values lie. */
-function trackOf({ min, mean, max }) {
-  const marks = ["cv-range", "cv-mean"].map((name) => h("i", { class: name }));
-  const track = h("span", { class: "cv-track" }, marks);
-  track.style.setProperty("--cv-min", min);
-  track.style.setProperty("--cv-max", max);
-  track.style.setProperty("--cv-at", mean);
-  return track;
 }
 
 /** The parts of the state that the address holds. */

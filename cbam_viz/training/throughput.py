@@ -1,0 +1,67 @@
+"""Whether training waits for its photos."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .recipe import Recipe
+from .train import Run
+
+
+def throughput(
+    recipe: Recipe, data: str | Path, steps: int = 20, rounds: int = 3, workers: int | None = None
+) -> tuple[float, float]:
+    """How fast training is on photos, and how fast it could be if these cost nothing.
+
+    Both are measured in turn, round after round, at the greatest side of the recipe's last size
+    and with nothing frozen: training steps as `train` takes them, from files to averaged weights;
+    and bare passes, forward and backward, on one batch of random numbers.
+
+    Args:
+        recipe: says what a step is.
+        data: as `find_photos` takes it.
+        steps: of each kind in a round.
+        rounds: of which the medians are given.
+        workers: as in `train`.
+
+    Returns:
+        Photos/s of training, photos/s of the bare passes.
+    """
+    side = recipe.sizes[-1][2]
+    recipe = replace(recipe, sizes=[[0, side, side]])
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(recipe, data, Path(folder), workers)
+    learner, n = run.learner, recipe.batch_size
+    learner.begin_epoch(recipe.frozen_epochs)
+    x = torch.randn(n, 3, side, side, device=run.accelerator.device)
+    x = x.to(memory_format=torch.channels_last)
+    y = torch.randint(len(run.photos.classes), (n,), device=x.device)
+
+    def bare() -> Tensor:
+        loss = F.cross_entropy(learner.parallel(x), y)
+        learner.optimizer.zero_grad()
+        run.accelerator.backward(loss)
+        return loss
+
+    def rate(step: Callable[[], Tensor]) -> float:
+        step()  # the first one warms up
+        began = time.perf_counter()
+        for _ in range(steps):
+            loss = step()
+        loss.item()  # waits for the device
+        return n * steps / (time.perf_counter() - began)
+
+    fed, unfed = [], []
+    for _ in range(rounds):
+        unfed.append(rate(bare))
+        batches = run.batches(side)
+        fed.append(rate(lambda batches=batches: learner.learn(*next(batches))[0]))
+        batches.close()
+    return statistics.median(fed), statistics.median(unfed)

@@ -1,0 +1,517 @@
+"""Whole runs of a small network on small photos."""
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.models import resnet18
+
+from cbam_viz import Explainer
+from cbam_viz.models.checkpoints import load_checkpoint
+from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM
+from cbam_viz.training.data import EpochSampler, find_photos
+from cbam_viz.training.learner import Learner
+from cbam_viz.training.recipe import Recipe, load_recipe
+from cbam_viz.training.schedule import batch_shape, learning_rate_scale
+from cbam_viz.training.throughput import throughput
+from cbam_viz.training.train import save_whole, train
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+RECIPE = Recipe(
+    init="scratch",
+    epochs=3,
+    sizes=[[0, 32, 32], [2, 32, 48]],
+    batch_size=8,
+    warmup_epochs=1,
+    label_smoothing=0.0,
+    trivial_augment=False,
+    erasing=0.0,
+    ema=0.8,
+    val_every=2,
+)
+PER_EPOCH = 6
+
+
+def small(**options):
+    """A ResNet-10 with CBAM."""
+    return ResNetCBAM("basic", [1, 1, 1, 1], **options)
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", small)
+
+
+def make_photos(root: Path, train_photos=16, val_photos=4) -> Path:
+    """Three classes of noise, each with its own colour."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train_photos), ("val", val_photos)):
+        for c, name in enumerate(("blue", "Green", "red")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 150, (40, 48, 3))
+                pixels[..., 2 - c] += 100
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("photos"))
+
+
+def last(out: Path) -> dict:
+    return torch.load(out / "last.pt", weights_only=True)
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
+
+
+def rows(out: Path) -> list[dict]:
+    with (out / "log.csv").open(newline="") as f:
+        return list(csv.DictReader(f))
+
+
+@contextmanager
+def watching():
+    """Of every step: its number, its learning rates, the side of its photos, its labels."""
+    seen = []
+    learn = Learner.learn
+
+    def spy(self, photos, labels):
+        step = self.step
+        result = learn(self, photos, labels)
+        rates = [g["lr"] for g in self.optimizer.param_groups]
+        seen.append((step, rates, photos.shape[-1], labels.tolist()))
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "learn", spy)
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run from end to end: its folder, the model's, and its steps."""
+    out = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch, watching() as steps:
+        patch.setitem(CONSTRUCTORS, "resnet18_cbam", small)
+        return out, train(RECIPE, data, out, workers=0), steps
+
+
+# ---------------------------------------------------------------- a whole run
+
+
+def test_it_learns_and_tells(finished):
+    out = finished[0]
+    log = rows(out)
+    assert [(r["epoch"], r["size"], r["broken"]) for r in log] == [
+        ("0", "32", "0"),
+        ("1", "32", "0"),
+        ("2", "48", "0"),
+    ]
+    assert float(log[-1]["loss"]) < 0.7 * float(log[0]["loss"])
+    assert float(log[-1]["accuracy"]) > 0.8
+    assert [bool(r["val_top1"]) for r in log] == [False, True, True]
+    assert float(log[-1]["val_top1"]) > 0.6
+    assert list(out.glob("events.out.tfevents*"))
+
+
+def test_the_curves_are_there(finished):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(finished[0]))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert {"loss", "accuracy", "val_top1"} <= set(tags)
+    assert [e.step for e in events.Scalars("val_top1")] == [12, 18]
+
+
+def test_the_model_opens_as_any_other(finished, data):
+    out, folder, _ = finished
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.classes == ("blue", "Green", "red")
+    assert (checkpoint.preprocessing.size, checkpoint.preprocessing.crop_resize) == (48, 55)
+    assert checkpoint.untrained is None
+    average = {k.removeprefix("module."): v for k, v in last(out)["ema"].items()}
+    for key, value in checkpoint.model.state_dict().items():
+        assert torch.equal(value, average[key].half().to(value.dtype)), key
+    photo = data / "val" / "red" / "0.png"
+    explanation = Explainer.from_pretrained(folder).explain(photo, top_k=3)
+    assert explanation.predictions[0].label in checkpoint.classes
+    assert [b.name for b in explanation.blocks] == [f"layer{i}.0" for i in (1, 2, 3, 4)]
+
+
+def test_the_recipe_can_name_the_size_of_the_view(data, tmp_path):
+    recipe = replace(RECIPE, view_size=96, epochs=1, val_every=0)
+    folder = train(recipe, data, tmp_path, workers=0, stop_at=1)
+    assert json.loads((folder / "config.json").read_text())["input"]["size"] == 96
+    assert not (tmp_path / "log.csv").exists()  # no epoch has ended
+
+
+def test_the_temperature_divides_the_logits_of_the_finished_model(data, tmp_path):
+    recipe = replace(RECIPE, temperature=0.5, epochs=1, val_every=0)
+    folder = train(recipe, data, tmp_path, workers=0, stop_at=1)
+    fc = load_checkpoint(folder).model.fc
+    average = {k.removeprefix("module."): v for k, v in last(tmp_path)["ema"].items()}
+    assert torch.allclose(fc.weight, 2 * average["fc.weight"], rtol=1e-3)
+    assert torch.allclose(fc.bias, 2 * average["fc.bias"], rtol=1e-3)
+
+
+def test_a_run_that_is_over_stays_as_it_is(finished, data):
+    out, folder, _ = finished
+    before, log = last(out), rows(out)
+    with watching() as steps:
+        assert train(RECIPE, data, out, workers=0) == folder
+    assert steps == [] and rows(out) == log
+    assert same(last(out)["model"], before["model"])
+
+
+# ---------------------------------------------------------------- what a step does
+
+
+def test_learning_rates_and_sides_step_by_step(finished):
+    out, _, steps = finished
+    assert [step for step, *_ in steps] == list(range(3 * PER_EPOCH))
+    peaks = [g["initial_lr"] for g in last(out)["optimizer"]["param_groups"]]
+    assert set(peaks) == {RECIPE.lr, RECIPE.channel_gate_lr, RECIPE.spatial_gate_lr}
+    for step, rates, side, _ in steps:
+        if step < PER_EPOCH:
+            scale = (step + 1) / PER_EPOCH
+        else:
+            scale = (1 + np.cos(np.pi * (step - PER_EPOCH) / (2 * PER_EPOCH))) / 2
+        assert rates == pytest.approx([scale * peak for peak in peaks])
+        assert side == (32 if step < 2 * PER_EPOCH else 48)
+
+
+def test_batches_have_the_shapes_that_their_steps_draw(data, tmp_path, monkeypatch):
+    shapes = []
+
+    def watched(**options):
+        model = small(**options)
+        model.register_forward_pre_hook(lambda _, x: shapes.append(tuple(x[0].shape[2:])))
+        return model
+
+    monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", watched)
+    recipe = replace(RECIPE, sizes=[[0, 32, 64]])
+    train(recipe, data, tmp_path, workers=0, stop_at=4)
+    assert shapes == [batch_shape(recipe, step, PER_EPOCH) for step in range(4)]
+    assert len(set(shapes)) > 1
+
+
+def test_the_average_is_its_closed_form(data, tmp_path, monkeypatch):
+    weights = []
+    learn = Learner.learn
+
+    def spy(self, *batch):
+        result = learn(self, *batch)
+        weights.append({k: v.clone() for k, v in self.model.state_dict().items()})
+        return result
+
+    monkeypatch.setattr(Learner, "learn", spy)
+    train(RECIPE, data, tmp_path, workers=0, stop_at=5)
+    average = {k.removeprefix("module."): v for k, v in last(tmp_path)["ema"].items()}
+    # The first step's weights, then 0.8 of the average and 0.2 of the new ones each time.
+    shares = [0.8**4, 0.2 * 0.8**3, 0.2 * 0.8**2, 0.2 * 0.8, 0.2]
+    for key in ("conv1.weight", "layer4.0.bn2.running_mean", "fc.bias"):
+        expected = sum(s * w[key] for s, w in zip(shares, weights, strict=True))
+        assert torch.allclose(average[key], expected, atol=1e-6)
+    assert not torch.equal(average["fc.bias"], weights[-1]["fc.bias"])
+
+
+@pytest.fixture(scope="module")
+def other(data, tmp_path_factory):
+    """Two of the classes, under other names."""
+    folder = tmp_path_factory.mktemp("other")
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+        for old, new in (("blue", "a"), ("red", "b")):
+            (folder / split / new).symlink_to(data / split / old)
+    return folder
+
+
+def test_what_is_frozen_stays_bit_for_bit(finished, other, tmp_path):
+    recipe = replace(RECIPE, init=str(finished[1]), frozen_epochs=1, epochs=2)
+    began = load_checkpoint(finished[1]).model.state_dict()
+    train(recipe, other, tmp_path, workers=0, stop_at=4)
+    trunk = ["bn1", "conv1", "layer1", "layer2", "layer3", "layer4"]
+    assert last(tmp_path)["pretrained"] == trunk
+    after = last(tmp_path)["model"]
+    moved = {k for k, v in after.items() if not torch.equal(v, began[k])}
+    assert moved == {"fc.weight", "fc.bias"}
+    train(recipe, other, tmp_path, workers=0)
+    after = last(tmp_path)["model"]
+    assert not any(torch.equal(v, began[k]) for k, v in after.items())
+
+
+@pytest.mark.parametrize("fields", [{"optimizer": "sgd"}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_other_recipes_run(data, tmp_path, fields):
+    train(replace(RECIPE, **fields), data, tmp_path, workers=0, stop_at=PER_EPOCH)
+    assert np.isfinite(float(rows(tmp_path)[0]["loss"]))
+
+
+def test_the_plain_twin_is_saved_as_what_it_computes(data, tmp_path, monkeypatch):
+    monkeypatch.undo()  # torchvision has no ResNet-10
+    recipe = replace(RECIPE, plain=True, epochs=1)
+    folder = train(recipe, data, tmp_path, workers=0, stop_at=2)
+    state = last(tmp_path)
+    assert not any("attention" in key for key in state["model"])
+    plain = resnet18(num_classes=3)
+    average = {k.removeprefix("module."): v for k, v in state["ema"].items()}
+    average.pop("n_averaged")
+    plain.load_state_dict(average)
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.untrained
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected, got = plain.eval()(x), checkpoint.model(x)
+    assert torch.allclose(got, expected, atol=0.01 * float(expected.abs().max()))
+    train(recipe, data, tmp_path, workers=0, stop_at=3)  # it goes on, too
+    assert last(tmp_path)["step"] == 3
+
+
+# ---------------------------------------------------------------- stopped and resumed
+
+
+def test_resumed_between_epochs_it_ends_bit_for_bit_the_same(finished, data, tmp_path):
+    train(RECIPE, data, tmp_path, workers=0, stop_at=PER_EPOCH)
+    train(RECIPE, data, tmp_path, workers=0)
+    ours, whole = last(tmp_path), last(finished[0])
+    assert same(ours["model"], whole["model"]) and same(ours["ema"], whole["ema"])
+    timeless = [[{**r, "seconds": 0} for r in rows(out)] for out in (tmp_path, finished[0])]
+    assert timeless[0] == timeless[1]
+
+
+def test_resumed_within_an_epoch_it_ends_with_the_same_schedule(finished, data, tmp_path):
+    with watching() as steps:
+        train(RECIPE, data, tmp_path, workers=0, stop_at=PER_EPOCH + 2)
+        train(RECIPE, data, tmp_path, workers=0, stop_at=PER_EPOCH + 3)
+        train(RECIPE, data, tmp_path, workers=0)
+    assert steps == finished[2]  # numbers, learning rates, sides, and which photos come
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(data, tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM\n"
+        "from cbam_viz.training import recipe, train\n"
+        "CONSTRUCTORS['resnet18_cbam'] = lambda **o: ResNetCBAM('basic', [1, 1, 1, 1], **o)\n"
+        "train.SAVE_EVERY_S = 0\n"
+        "r = recipe.load_recipe(sys.argv[1])\n"
+        "train.train(r, sys.argv[2], Path(sys.argv[3]), workers=1)\n"
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in asdict(RECIPE).items()))
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(recipe), str(data), str(out)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        # Killed while it saves: one checkpoint is there, the next is half written.
+        deadline = time.monotonic() + 120
+        while not ((out / "last.pt").exists() and (out / "last.pt.part").exists()):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.001)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = last(out)["step"]
+    assert 0 < done < 3 * PER_EPOCH
+    with watching() as steps:
+        train(load_recipe(str(recipe)), data, out, workers=0)
+    assert [step for step, *_ in steps] == list(range(done, 3 * PER_EPOCH))
+    for step, rates, *_ in steps:
+        assert max(rates) == pytest.approx(
+            RECIPE.spatial_gate_lr * learning_rate_scale(step, 3 * PER_EPOCH, PER_EPOCH)
+        )
+    assert last(out)["step"] == 3 * PER_EPOCH
+    assert [r["epoch"] for r in rows(out)] == ["0", "1", "2"]
+    assert not list(out.glob("*.part"))
+
+
+@pytest.fixture
+def full_disk():
+    """Files can grow to this many bytes and no further."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield fill
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, full_disk):
+    path = tmp_path / "last.pt"
+    save_whole({"step": 1, "model": torch.ones(1000)}, path)
+    full_disk(100_000)
+    with pytest.raises(OSError, match="last.pt cannot be saved .*Make room and run the same"):
+        save_whole({"step": 2, "model": torch.ones(1_000_000)}, path)
+    assert last(tmp_path)["step"] == 1
+    assert os.listdir(tmp_path) == ["last.pt"]
+
+
+def test_a_run_on_a_full_disk_can_go_on_later(data, tmp_path, full_disk):
+    train(RECIPE, data, tmp_path, workers=0, stop_at=2)
+    full_disk(1_000_000)
+    with pytest.raises(OSError, match="cannot be saved"):
+        train(RECIPE, data, tmp_path, workers=0, stop_at=4)
+    assert last(tmp_path)["step"] == 2
+    full_disk(resource.RLIM_INFINITY)
+    train(RECIPE, data, tmp_path, workers=0, stop_at=4)
+    assert last(tmp_path)["step"] == 4
+
+
+def test_a_folder_with_another_run_in_it(data, tmp_path):
+    train(RECIPE, data, tmp_path / "out", workers=0, stop_at=1)
+    with pytest.raises(ValueError, match="run with another ema, lr; go on with the same recipe"):
+        train(replace(RECIPE, lr=0.5, ema=0.5), data, tmp_path / "out", workers=0)
+    fewer = make_photos(tmp_path / "fewer", 12)
+    with pytest.raises(ValueError, match="another number of photos"):
+        train(RECIPE, fewer, tmp_path / "out", workers=0)
+    (fewer / "train" / "red").rename(fewer / "train" / "pink")
+    (fewer / "val" / "red").rename(fewer / "val" / "pink")
+    with pytest.raises(ValueError, match="another classes"):
+        train(RECIPE, fewer, tmp_path / "out", workers=0)
+    (tmp_path / "out" / "last.pt").write_bytes(b"PK half a file")
+    with pytest.raises(ValueError, match="last.pt is truncated or no PyTorch file|no plain"):
+        train(RECIPE, data, tmp_path / "out", workers=0)
+
+
+# ---------------------------------------------------------------- what can go wrong
+
+
+def test_broken_photos_are_named_skipped_and_counted(tmp_path, capfd):
+    data = make_photos(tmp_path / "photos", 18, 50)
+    photos, held = find_photos(data)
+    drawn = next(iter(EpochSampler(photos.labels, 0.0, RECIPE.seed)))
+    for path in (photos.paths[drawn], held.paths[3]):
+        Path(path).write_text("no photo")
+    recipe = replace(RECIPE, epochs=1, class_balance=0.0)
+    train(recipe, data, tmp_path / "out", workers=0)
+    told = capfd.readouterr().err
+    assert told.count("skipped, cannot be read") == 2
+    assert f"cannot be read (1): {photos.paths[drawn]}" in told
+    assert f"cannot be read (2): {held.paths[3]}" in told
+    assert rows(tmp_path / "out")[0]["broken"] == "2"
+
+
+def test_more_than_one_in_a_hundred_stops_it(tmp_path):
+    data = make_photos(tmp_path / "photos", 40, 30)
+    for i in range(0, 40, 2):
+        (data / "train" / "red" / f"{i}.png").write_text("no photo")
+    with pytest.raises(ValueError, match=r"of 210 photos cannot be read, more than 1%; one .*png"):
+        train(RECIPE, data, tmp_path / "out", workers=0)
+
+
+def test_a_batch_of_more_photos_than_there_are(data, tmp_path):
+    with pytest.raises(ValueError, match="batch of 64 is more than the 48 photos .*lower `batch"):
+        train(replace(RECIPE, batch_size=64), data, tmp_path, workers=0)
+
+
+def test_too_little_memory(data, tmp_path, monkeypatch):
+    class Greedy(nn.Module):
+        def forward(self, x):
+            return x + torch.empty(2**50, dtype=torch.uint8)
+
+    def greedy(**options):
+        model = small(**options)
+        model.avgpool = Greedy()
+        return model
+
+    monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", greedy)
+    with pytest.raises(ValueError, match="memory for a batch of 8 photos of 32 px; lower `batch_s"):
+        train(RECIPE, data, tmp_path, workers=0)
+
+
+def test_a_loss_that_is_no_number(data, tmp_path):
+    recipe = replace(RECIPE, optimizer="sgd", lr=10, spatial_gate_lr=10, warmup_epochs=0)
+    recipe = replace(recipe, channel_gate_lr=10, weight_decay=10)
+    with pytest.raises(ValueError, match="the loss is nan at step .*lower the learning rates"):
+        train(recipe, data, tmp_path, workers=0)
+
+
+# ---------------------------------------------------------------- processes, real photos, speed
+
+
+@pytest.mark.slow
+def test_two_processes_at_half_precision(finished, other, tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM\n"
+        "from cbam_viz.training import recipe, train\n"
+        "CONSTRUCTORS['resnet18_cbam'] = lambda **o: ResNetCBAM('basic', [1, 1, 1, 1], **o)\n"
+        "r = recipe.load_recipe(sys.argv[1])\n"
+        "train.train(r, sys.argv[2], Path(sys.argv[3]), workers=0)\n"
+    )
+    (tmp_path / "two.py").write_text(code)
+    recipe = tmp_path / "recipe.toml"
+    fields = asdict(replace(RECIPE, init=str(finished[1]), frozen_epochs=1, epochs=2))
+    recipe.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in fields.items()))
+    command = "-m accelerate.commands.launch --cpu --num_processes 2 --num_machines 1"
+    command += " --mixed_precision bf16 --dynamo_backend no"
+    script = [str(tmp_path / "two.py"), str(recipe), str(other), str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, *command.split(), *script],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert last(tmp_path / "out")["step"] == 2 * 4  # as with one process
+    log = rows(tmp_path / "out")
+    assert [r["epoch"] for r in log] == ["0", "1"]
+    assert float(log[1]["loss"]) < float(log[0]["loss"])
+    assert load_checkpoint(tmp_path / "out" / "model").classes == ("a", "b")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "train-0.tar").exists(), reason="the photos are not here")
+def test_the_shipped_recipe_on_real_photos(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    wanted = Counter()
+    with tarfile.open(SHARED / "train-0.tar") as tar:
+        for member in tar:
+            path = Path(member.name)
+            if member.isfile() and wanted[path.parent.name] < 30:
+                wanted[path.parent.name] += 1
+                target = tmp_path / "photos" / path.parent.name / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(tar.extractfile(member).read())
+            if wanted.total() == 90:
+                break
+    trunk = SHARED / "resnet18-imagenet1k-v1-trunk.npz"
+    recipe = replace(load_recipe("resnet18-cbam-everyday117"), init=str(trunk))
+    folder = train(recipe, tmp_path / "photos", tmp_path / "out", workers=1, stop_at=2)
+    train(recipe, tmp_path / "photos", tmp_path / "out", workers=1, stop_at=3)
+    state = last(tmp_path / "out")
+    assert (state["step"], state["steps"]) == (3, 13)
+    assert state["pretrained"] == ["bn1", "conv1", "layer1", "layer2", "layer3"]
+    assert len(load_checkpoint(folder).classes) == len(wanted)
+
+
+def test_throughput_is_measured(data):
+    fed, bare = throughput(RECIPE, data, steps=2, rounds=1, workers=0)
+    assert 0 < fed < 10 * bare
