@@ -259,7 +259,7 @@ def build(model: str | None = None) -> gr.Blocks:
         inside_wanted = gr.State(False)
         own = gr.State()  # the visitor's own Explainer
         with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=320):
+            with gr.Column(scale=3, min_width=280):
                 photo = photo_input(
                     label="Photo",
                     sources=["upload", "webcam", "clipboard"],
@@ -292,8 +292,8 @@ def build(model: str | None = None) -> gr.Blocks:
                         height=120,
                         elem_id="cv-weights",
                     )
-            with gr.Column(scale=9, min_width=320), gr.Tabs():
-                with gr.Tab("Attention of every block") as outside_tab:
+            with gr.Column(scale=9, min_width=280), gr.Tabs():
+                with gr.Tab("Every block") as outside_tab:
                     attention = viewer.component(elem_id="cv-viewer")
                     with gr.Row():
                         zip_button = gr.Button("Download everything (zip)", size="sm")

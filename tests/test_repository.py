@@ -1,0 +1,51 @@
+"""What the repository promises to those who read it, to pip and to the Space."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_spaces_gradio_is_the_one_that_is_required():
+    header = README.split("---")[1]
+    version = re.search(r"^sdk_version: (.+)$", header, re.M)[1]
+    required = re.search(r"^gradio\[mcp\]==(.+)$", (ROOT / "requirements.txt").read_text(), re.M)[1]
+    assert version == required
+    assert (ROOT / re.search(r"^app_file: (.+)$", header, re.M)[1]).is_file()
+
+
+def test_every_example_photo_has_its_credits():
+    credits = (ROOT / "assets" / "CREDITS.md").read_text("utf-8")
+    named = re.findall(r"^\| `(.+?)` \|", credits, re.M)
+    assert sorted(named) == sorted(f.name for f in (ROOT / "assets" / "examples").iterdir())
+    assert len(named) >= 6
+
+
+def test_every_package_is_installed():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {f.parent for f in (ROOT / "cbam_viz").rglob("__init__.py")}
+    folders.add(ROOT / "cbam_viz" / "training" / "recipes")
+    names = {".".join(f.relative_to(ROOT).parts) for f in folders}
+    assert names | {"cbam_viz.weights", "cbam_viz.assets"} == set(config["packages"])
+
+
+def test_every_file_that_the_code_reads_is_installed():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    for file in (ROOT / "cbam_viz").rglob("*"):
+        if file.is_file() and file.suffix not in (".py", ".pyc"):
+            package = ".".join(file.parent.relative_to(ROOT).parts)
+            patterns = config["package-data"].get(package, [])
+            assert any(file.match(pattern) for pattern in patterns), file
+
+
+def test_every_local_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_requirements_are_exact_and_the_test_ones_build_on_them():
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            assert re.fullmatch(r"#.*|-r \.\./requirements\.txt|[\w\[\]-]+==[\w.]+", line), line
