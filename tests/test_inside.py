@@ -133,7 +133,7 @@ def test_a_picked_channel_adds_up(browser, bias):
     check(falling[-1])
     page.get_by_role("button", name=f"channel {falling[-2]}:").first.click()
     check(falling[-2])
-    page.get_by_text("By channel", exact=True).click()
+    page.get_by_role("radio", name="By channel").check()
     slider = page.get_by_role("slider", name="Channel.")
     slider.press("Home")
     check(0)

@@ -38,7 +38,7 @@ NEIGHBOURS = ("config.json", "classes.txt")
 #: A repository's weights may have this many bytes; a ResNet-152-CBAM has 270 MB.
 MAX_BYTES = 600_000_000
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 
 IMAGENET = "imagenet-resnet50-cbam"
 _IMAGENET_SHA1 = "d8cf8488efb97afecd6b3287a3ca9fa093fc3127"

@@ -339,7 +339,7 @@ def build(model: str | None = None) -> gr.Blocks:
         # The public function, for gradio_client, plain HTTP and MCP. It has components of its
         # own so that a file arrives here as it was sent.
         with gr.Row(visible=False):
-            api = (photo_input(label="photo"), gr.Textbox(), gr.Number(5))
+            api = (photo_input(label="photo"), gr.Textbox(first), gr.Number(5))
             answer = gr.JSON()
             gr.Button().click(explain, list(api), answer, api_name="explain")
     page.queue(max_size=64, default_concurrency_limit=2)
