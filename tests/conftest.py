@@ -32,8 +32,9 @@ def browser():
         if os.environ.get("CI"):
             pytest.fail("no browser on this machine; install Debian's chromium")
         pytest.skip("no browser on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],

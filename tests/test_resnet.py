@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from torchvision.models import resnet
+from torchvision.models import get_model, resnet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from cbam_viz.models import resnet as ours
+from cbam_viz.models.layouts import why_untrained
 from cbam_viz.models.resnet import (
     CONSTRUCTORS,
     ResNetCBAM,
@@ -358,3 +360,31 @@ def test_no_dilation_without_bottlenecks():
 def test_unknown_options_are_refused():
     with pytest.raises(TypeError, match="reductoin"):
         resnet50_cbam(reductoin=16)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"])
+@torch.inference_mode()
+def test_torchvisions_weights_under_neutral_gates_compute_what_they_did(name, monkeypatch):
+    """Random weights in the place of the published ones, which need a network."""
+    torch.manual_seed(0)
+    plain = get_model(name).eval()
+    for m in plain.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.running_mean.normal_(0, 0.1)
+            m.running_var.uniform_(0.5, 2)
+    asked = []
+    monkeypatch.setattr(ours, "plain_weights", lambda n: asked.append(n) or plain.state_dict())
+    model = ours.CONSTRUCTORS[f"{name}_cbam"](init="torchvision").eval()
+    assert asked == [name]
+    x = torch.rand(2, 3, 64, 96)
+    expected, got = plain(x), model(x)
+    assert (got - expected).norm() / expected.norm() < 1e-4
+    assert why_untrained(model)
+    other = ours.CONSTRUCTORS[f"{name}_cbam"](init="torchvision", num_classes=7)
+    assert other.fc.out_features == 7
+    assert torch.equal(other.conv1.weight, plain.conv1.weight)
+
+
+def test_an_init_there_is_not():
+    with pytest.raises(ValueError, match="'imagenet'"):
+        ours.resnet18_cbam(init="imagenet")

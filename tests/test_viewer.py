@@ -66,6 +66,11 @@ def expect(locator):
     return expect(locator)
 
 
+def drawn(page) -> None:
+    """Have drawn what else the browser's next frame would draw."""
+    page.evaluate("viewer.draw()")
+
+
 def set_state(page, **state) -> None:
     page.evaluate("state => { viewer.setState(state); viewer.draw(); }", state)
 
@@ -250,14 +255,17 @@ def test_a_click_pins_a_place_through_all_blocks(explanation, show):
     at = on_page(page, explanation, "layer4.1", 2, 3)
     page.mouse.click(*at)
     page.mouse.move(5, 5)
+    drawn(page)
     pinned = page.locator(".cv-read-pinned")
     assert "row 2, column 3" in pinned.inner_text()
     page.locator(".cv-thumb").first.click()
+    drawn(page)
     row, column = re.search(r"row (\d+), column (\d+)", pinned.inner_text()).groups()
     gate = explanation.block("layer1.0").spatial[int(row), int(column)]
     assert float(pinned.locator("b").inner_text()) == pytest.approx(gate, abs=6e-5)
     page.mouse.click(*at)
     page.mouse.move(5, 5)
+    drawn(page)
     assert pinned.count() == 0
 
 
@@ -265,6 +273,7 @@ def test_a_tap_pins(explanation, show):
     page = show(explanation, has_touch=True, viewport={"width": 390, "height": 844})
     page.locator(".cv-surface").first.scroll_into_view_if_needed()
     page.touchscreen.tap(*on_page(page, explanation, "layer4.1", 4, 5))
+    drawn(page)
     assert "row 4, column 5" in page.locator(".cv-read-pinned").inner_text()
     page.get_by_label("By channel").check()
     assert state_of(page)["order"] == "channel"
@@ -281,7 +290,7 @@ def test_everything_by_keyboard(explanation, show):
         ("ArrowRight", "layer4.1"),
     ]:
         page.keyboard.press(key)
-        page.wait_for_timeout(50)
+        drawn(page)
         chosen = page.locator(".cv-thumb[aria-selected=true]")
         assert chosen.locator(".cv-name").inner_text() == name
         assert chosen.evaluate("e => e === document.activeElement")
@@ -289,10 +298,10 @@ def test_everything_by_keyboard(explanation, show):
     page.locator(".cv-surface").first.focus()
     for key in ("ArrowUp", "ArrowUp", "ArrowRight", "Enter"):  # the first only shows where it is
         page.keyboard.press(key)
-    page.wait_for_timeout(50)
+    drawn(page)
     assert "row 2, column 6" in page.locator(".cv-read-pinned").inner_text()
     page.keyboard.press("Escape")
-    page.wait_for_timeout(50)
+    drawn(page)
     assert page.locator(".cv-read-pinned").count() == 0
 
     page.get_by_label("Depth").focus()
@@ -354,6 +363,7 @@ def test_a_choice_stops_playing(explanation, show):
 def test_before_and_after(explanation, show):
     page = show(explanation)
     page.get_by_label("Before/after").check()
+    drawn(page)
     handle = page.get_by_role("slider", name="Before and after: share of the plain photo")
     plain = page.locator(".cv-plain").first
     assert np.array_equal(read_canvas(page, ".cv-plain"), pixels(sent_photo(payload(explanation))))
@@ -362,22 +372,23 @@ def test_before_and_after(explanation, show):
     page.mouse.down()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
     page.mouse.up()
-    page.wait_for_timeout(50)
+    drawn(page)
     assert handle.get_attribute("aria-valuenow") == "25"
     handle.focus()
     page.keyboard.press("End")
-    page.wait_for_timeout(50)
+    drawn(page)
     assert "inset(0px 0%" in plain.evaluate("e => getComputedStyle(e).clipPath")
     page.get_by_label("Off").check()
-    page.wait_for_timeout(50)
+    drawn(page)
     assert plain.is_hidden()
 
 
 def test_two_blocks_share_scale_and_pointer(explanation, show):
     page = show(explanation, "#block=layer4.1&scale=stretched")
     page.get_by_label("Blocks", exact=True).check()
+    drawn(page)
     page.get_by_label("Second block").select_option("layer2.1")
-    page.wait_for_timeout(50)
+    drawn(page)
     shown = [explanation.block(name).spatial_figures for name in ("layer4.1", "layer2.1")]
     ends = [f"{min(f.min for f in shown):.3f}", f"{max(f.max for f in shown):.3f}"]
     ticks = page.locator(".cv-bar-ticks span").all_inner_texts()

@@ -4,11 +4,12 @@ The module sits where the authors put it: on the output of the block's last norm
 before the shortcut is added and before the final ReLU (figure 3 of the paper).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+from torchvision.models import get_model_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from .attention import ChannelAttention, SpatialAttention
@@ -126,6 +127,15 @@ class ResNetCBAM(
             strides[name] = stride
         return strides
 
+    def load_plain(self, state: Mapping[str, Tensor]) -> None:
+        """Take a plain ResNet's weights; the network then computes exactly what the plain one does.
+
+        Args:
+            state: under torchvision's names; what is missing (the classifier, say) stays as it is.
+        """
+        self.load_state_dict(self.state_dict() | dict(state))
+        self.neutralise_gates()
+
     @torch.no_grad()
     def neutralise_gates(self) -> None:
         """Set every gate to exactly one half and make up for it, so that the gates change nothing.
@@ -148,39 +158,74 @@ class ResNetCBAM(
             b.last_norm.bias *= 4
 
 
-def resnet18_cbam(**options) -> ResNetCBAM:
-    """ResNet-18-CBAM: 8 blocks; 11,779,392 parameters at 1000 classes in the authors' form."""
-    return ResNetCBAM("basic", [2, 2, 2, 2], **options)
+def plain_weights(name: str) -> dict[str, Tensor]:
+    """torchvision's own ImageNet weights of a plain ResNet, from its cache or its address.
+
+    Raises:
+        OSError: they are not there and cannot be downloaded.
+    """
+    return dict(get_model_weights(name).DEFAULT.get_state_dict(check_hash=True))
 
 
-def resnet34_cbam(**options) -> ResNetCBAM:
-    """ResNet-34-CBAM: 16 blocks; 21,960,468 parameters."""
-    return ResNetCBAM("basic", [3, 4, 6, 3], **options)
+def _make(plain: str, block: str, layers: list[int], init: str | None, options: dict):
+    """A model; with ``init="torchvision"`` on the weights of torchvision's network ``plain``."""
+    if init not in (None, "torchvision"):
+        raise ValueError(f'init must be "torchvision" or None, not {init!r}')
+    model = ResNetCBAM(block, layers, **options)
+    if init:
+        weights = plain_weights(plain)
+        if model.fc.out_features != len(weights["fc.bias"]):
+            weights = {k: v for k, v in weights.items() if not k.startswith("fc.")}
+        model.load_plain(weights)
+    return model
 
 
-def resnet50_cbam(**options) -> ResNetCBAM:
-    """ResNet-50-CBAM: 16 blocks; 28,089,624 parameters."""
-    return ResNetCBAM("bottleneck", [3, 4, 6, 3], **options)
+def resnet18_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """ResNet-18-CBAM: 8 blocks; 11,779,392 parameters at 1000 classes in the authors' form.
+
+    Args:
+        init: None, or "torchvision" for its ImageNet weights under neutral gates: the network
+            then computes exactly what torchvision's plain one does, and its gates count as
+            untrained. The classifier is taken where it has 1000 classes.
+        options: of `ResNetCBAM`, but for ``block`` and ``layers``.
+
+    Raises:
+        ValueError: there is no such init.
+        OSError: the weights cannot be downloaded.
+    """
+    return _make("resnet18", "basic", [2, 2, 2, 2], init, options)
 
 
-def resnet101_cbam(**options) -> ResNetCBAM:
-    """ResNet-101-CBAM: 33 blocks; 49,330,172 parameters."""
-    return ResNetCBAM("bottleneck", [3, 4, 23, 3], **options)
+def resnet34_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """ResNet-34-CBAM: 16 blocks; 21,960,468 parameters. Arguments as for `resnet18_cbam`."""
+    return _make("resnet34", "basic", [3, 4, 6, 3], init, options)
 
 
-def resnet152_cbam(**options) -> ResNetCBAM:
-    """ResNet-152-CBAM: 50 blocks; 66,826,848 parameters."""
-    return ResNetCBAM("bottleneck", [3, 8, 36, 3], **options)
+def resnet50_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """ResNet-50-CBAM: 16 blocks; 28,089,624 parameters. Arguments as for `resnet18_cbam`."""
+    return _make("resnet50", "bottleneck", [3, 4, 6, 3], init, options)
 
 
-def resnext50_32x4d_cbam(**options) -> ResNetCBAM:
-    """ResNeXt-50 32x4d with CBAM."""
-    return ResNetCBAM("bottleneck", [3, 4, 6, 3], groups=32, width_per_group=4, **options)
+def resnet101_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """ResNet-101-CBAM: 33 blocks; 49,330,172 parameters. Arguments as for `resnet18_cbam`."""
+    return _make("resnet101", "bottleneck", [3, 4, 23, 3], init, options)
 
 
-def wide_resnet50_2_cbam(**options) -> ResNetCBAM:
-    """Wide-ResNet-50-2 with CBAM."""
-    return ResNetCBAM("bottleneck", [3, 4, 6, 3], width_per_group=128, **options)
+def resnet152_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """ResNet-152-CBAM: 50 blocks; 66,826,848 parameters. Arguments as for `resnet18_cbam`."""
+    return _make("resnet152", "bottleneck", [3, 8, 36, 3], init, options)
+
+
+def resnext50_32x4d_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """ResNeXt-50 32x4d with CBAM. Arguments as for `resnet18_cbam`."""
+    options = {"groups": 32, "width_per_group": 4} | options
+    return _make("resnext50_32x4d", "bottleneck", [3, 4, 6, 3], init, options)
+
+
+def wide_resnet50_2_cbam(init: str | None = None, **options) -> ResNetCBAM:
+    """Wide-ResNet-50-2 with CBAM. Arguments as for `resnet18_cbam`."""
+    options = {"width_per_group": 128} | options
+    return _make("wide_resnet50_2", "bottleneck", [3, 4, 6, 3], init, options)
 
 
 #: Every constructor by its name.

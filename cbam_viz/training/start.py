@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet, get_model, get_model_weights
+from torchvision.models import ResNet, get_model
 
 from ..models.checkpoints import load_checkpoint
-from ..models.resnet import CONSTRUCTORS, ResNetCBAM
+from ..models.resnet import CONSTRUCTORS, ResNetCBAM, plain_weights
 from .recipe import Recipe
 
 #: What `ResNetCBAM` takes that a constructor's name leaves open.
@@ -57,8 +57,7 @@ def start(
         return model, load_folded_trunk(model, Path(recipe.init), photos())
     if recipe.init == "torchvision":
         model = build(recipe, len(classes))
-        weights = get_model_weights(recipe.model.removesuffix("_cbam")).DEFAULT
-        plain = weights.get_state_dict(check_hash=True)
+        plain = plain_weights(recipe.model.removesuffix("_cbam"))
         trunk = {k: v for k, v in plain.items() if not k.startswith("fc.")}
         load_plain(model, trunk)
         return model, {k.split(".")[0] for k in trunk}
@@ -97,9 +96,10 @@ def load_plain(model: ResNet, state: Mapping[str, Tensor]) -> None:
         model: plain, or with gates, which are made neutral.
         state: under torchvision's names; what is missing (the classifier, say) stays as it is.
     """
-    model.load_state_dict(model.state_dict() | dict(state))
     if isinstance(model, ResNetCBAM):
-        model.neutralise_gates()
+        model.load_plain(state)
+    else:
+        model.load_state_dict(model.state_dict() | dict(state))
 
 
 @torch.no_grad()
