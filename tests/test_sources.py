@@ -183,6 +183,28 @@ def test_no_network_is_said(hub, tmp_path):
     assert "the Hugging Face Hub cannot be reached" in done.stdout, done.stderr
 
 
+def test_a_full_disk_while_fetching_is_said_and_leaves_what_was_there(hub, tmp_path):
+    """The bundled model is fetched; then the disk is full for the next one."""
+    first = fetch(hub, tmp_path, "somebody/ours")
+    code = (
+        "import sys; from cbam_viz.models import checkpoints, sources\n"
+        "fetch = sources.snapshot_download\n"
+        "def full(*args, **options):\n"
+        "    if options.get('dry_run'): return fetch(*args, **options)\n"
+        "    raise OSError(28, 'No space left on device')\n"
+        "sources.snapshot_download = full\n"
+        "try: checkpoints.load_checkpoint('somebody/plain')\n"
+        "except ValueError as error: print(error)\n"
+    )
+    env = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | env
+    )
+    assert "somebody/plain could not be fetched" in done.stdout, done.stderr
+    assert "No space left" in done.stdout
+    assert fetch(hub, tmp_path, "somebody/ours", "http://127.0.0.1:9").stdout == first.stdout
+
+
 def test_the_imagenet_model_goes_through_pytorchcvs_loader(monkeypatch, tmp_path):
     """Its file is not to be had here: what is tested is everything around it."""
     from pytorchcv.models.common import model_store
