@@ -19,7 +19,6 @@ from cbam_viz.models.layouts import (
     FAMILIES,
     Network,
     WeightsError,
-    is_untrained,
     recognise,
     why_untrained,
 )
@@ -713,7 +712,7 @@ def test_neutral_gates_are_untrained(spatial_norm):
         model(photo(64))
     assert len(gates) == 4
     assert all((gate == 0.5).all() for gate in gates), "what is said of them is true"
-    assert not is_untrained(randomise(model))
+    assert not why_untrained(randomise(model))
 
 
 def test_one_trained_block_is_enough_to_be_trained():
@@ -722,7 +721,7 @@ def test_one_trained_block_is_enough_to_be_trained():
         if isinstance(module, nn.BatchNorm2d):
             module.num_batches_tracked += 1
     model.neutralise_gates()
-    assert is_untrained(model)
+    assert why_untrained(model)
     nn.init.ones_(model.layer3[0].spatial_attention.norm.weight)
     assert "channel gate is exactly one half" in why_untrained(model)
     nn.init.ones_(model.layer1[0].channel_attention.fc2.bias)
@@ -735,17 +734,17 @@ def test_a_fresh_network_of_a_peer_is_untrained_and_a_used_one_is_not(name):
     assert "never seen a photo" in why_untrained(recognise(theirs.state_dict()).state_dict)
     with torch.no_grad():
         theirs.train()(photo(224).expand(2, -1, -1, -1))
-    assert not is_untrained(recognise(theirs.state_dict()).state_dict)
+    assert not why_untrained(recognise(theirs.state_dict()).state_dict)
 
 
-def test_a_fresh_network_without_spatial_norms_is_untrained():
+def test_a_fresh_network_without_spatial_norms_why_untrained():
     assert "never seen a photo" in why_untrained(of_ours(spatial_norm=False))
     assert "never seen a photo" in why_untrained(
         recognise(Reference(LUUUYI).state_dict()).state_dict
     )
 
 
-def test_a_trained_trunk_under_fresh_spatial_norms_is_untrained():
+def test_a_trained_trunk_under_fresh_spatial_norms_why_untrained():
     model = randomise(of_ours())
     for block in model.blocks().values():
         block.spatial_attention.norm = nn.BatchNorm2d(1)
@@ -758,8 +757,8 @@ def test_norms_that_stand_for_none_and_frozen_ones_are_trained():
         for block in model.blocks().values():
             block.spatial_attention.norm = nn.BatchNorm2d(1)
             block.spatial_attention.norm.weight.fill_((1 + 1e-5) ** 0.5)
-    assert not is_untrained(model)
+    assert not why_untrained(model)
 
 
-def test_a_state_dict_without_gates_is_untrained():
+def test_a_state_dict_without_gates_why_untrained():
     assert "no gates" in why_untrained(torchvision.models.resnet18())

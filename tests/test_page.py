@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -94,6 +95,15 @@ def test_everything_comes_as_one_zip(tab, tmp_path):
             expected = Explainer.from_pretrained().explain(COFFEE)
             for b in expected.blocks:
                 assert gates[f"{b.name}.spatial"] == pytest.approx(b.spatial, abs=1e-5)
+
+
+def test_a_download_leaves_one_file_that_is_cleared_away_with_the_rest(tab, tmp_path):
+    """A copy that Gradio knows nothing of would stay on the server for good."""
+    cache = Path(get_upload_folder())
+    before = set(cache.rglob("cbam-viz.*"))
+    give(tab, COFFEE)
+    download(tab, "Download as one HTML file", tmp_path / "viewer.html")
+    assert len(set(cache.rglob("cbam-viz.*")) - before) == 1
 
 
 def test_the_viewer_comes_as_one_file_that_works_offline(tab, browser, tmp_path):

@@ -341,11 +341,6 @@ def why_untrained(weights: nn.Module | Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def is_untrained(weights: nn.Module | Mapping[str, Tensor]) -> bool:
-    """Whether the gates are still as they were made; `why_untrained` says what that covers."""
-    return why_untrained(weights) is not None
-
-
 def _few(names: Iterable[str], most: int = 4) -> str:
     """The first few names, and how many more there are; none of them endless."""
     names = [name if len(name) <= 90 else f"{name[:87]}..." for name in names]

@@ -4,10 +4,12 @@ import html
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
 import torch
+from gradio.processing_utils import save_bytes_to_cache
 
 from .. import __version__
 from ..explain.anatomy import dissect
@@ -232,25 +234,27 @@ def build(model: str | None = None) -> gr.Blocks:
         gr.Info(f"{explainer.facts.name} is open, for you alone and until you leave.")
         return explainer
 
-    def written(result, name: str, write) -> str:
-        """A file for download, in a folder that Gradio clears away."""
+    def for_download(result, name: str, contents: Callable[[Explainer, Explanation], bytes]) -> str:
+        """A file in the cache that Gradio keeps account of, and so clears away in time."""
         if result is None:
-            raise gr.Error("There is nothing to download yet: give a photo first.",
-                           print_exception=False)  # fmt: skip
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / name
-        write(path)
-        return str(path)
+            raise gr.Error(
+                "There is nothing to download yet: give a photo first.", print_exception=False
+            )
+        return save_bytes_to_cache(contents(*result), name, file.GRADIO_CACHE)
 
     def pack(result):
-        return written(result, "cbam-viz.zip", lambda path: to_zip(result[1], path))
+        def contents(_: Explainer, explanation: Explanation) -> bytes:
+            with tempfile.TemporaryDirectory() as folder:
+                return to_zip(explanation, Path(folder) / "all.zip").read_bytes()
+
+        return for_download(result, "cbam-viz.zip", contents)
 
     def bind(result):
-        def write(path: Path) -> None:
-            explainer, explanation = result
+        def contents(explainer: Explainer, explanation: Explanation) -> bytes:
             fields = receptive_fields(explainer.model)
-            path.write_text(viewer.standalone_html(explanation, fields), "utf-8")
+            return viewer.standalone_html(explanation, fields).encode()
 
-        return written(result, "cbam-viz.html", write)
+        return for_download(result, "cbam-viz.html", contents)
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
