@@ -3,10 +3,12 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from cbam_viz import Explainer, WeightsError, list_checkpoints, load_model
@@ -118,6 +120,19 @@ def test_class_names_come_from_what_lies_beside(trained, tmp_path):
         load_checkpoint(tmp_path, tmp_path / "absent.txt")
 
 
+def test_chinese_class_names_go_with_their_classes(folder, tmp_path):
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.classes_zh is None
+    zh = ("蚂蚁", "蜜蜂", "猫", "狗")
+    save_checkpoint(replace(checkpoint, classes_zh=zh), tmp_path / "named")
+    assert load_checkpoint(tmp_path / "named").classes_zh == zh
+    explainer = Explainer.from_pretrained(tmp_path / "named")
+    for p in explainer.explain(Image.new("RGB", (64, 64)), 4).predictions:
+        assert p.label_zh == zh[p.index]
+    (tmp_path / "mine.txt").write_text("w\nx\ny\nz")  # they would name other things
+    assert load_checkpoint(tmp_path / "named", tmp_path / "mine.txt").classes_zh is None
+
+
 def test_fresh_gates_are_marked(tmp_path):
     torch.save(resnet18_cbam(num_classes=4).state_dict(), tmp_path / "net.pth")
     assert load_checkpoint(tmp_path / "net.pth").untrained
@@ -194,6 +209,7 @@ def test_a_config_that_disagrees(folder):
     config = json.loads(path.read_text())
     for change, words in [
         ({"classes": ["a", "b"]}, "2 class names are given .* the model has 4 outputs"),
+        ({"classes_zh": ["蚂蚁"]}, "1 class names are given .* the model has 4 outputs"),
         ({"layers": [3, 4, 6, 3]}, r"layers = \[3, 4, 6, 3\].*\[2, 2, 2, 2\]"),
         ({"num_classes": 5}, "num_classes = 5.*with 4"),
         ({"input": {"side": 3}}, "unknown input settings: side"),

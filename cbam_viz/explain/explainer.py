@@ -26,11 +26,19 @@ NEARLY_CONSTANT = 0.05
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class the network holds for likely; the probability is the softmax's, in 0..1."""
+    """One class the network holds for likely.
+
+    Attributes:
+        label: the class's name.
+        probability: the softmax's, in 0..1.
+        index: of the network's output.
+        label_zh: the name in Chinese; None if the model brings none.
+    """
 
     label: str
     probability: float
     index: int
+    label_zh: str | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +232,7 @@ class Explainer:
                 f"{len(self.classes)} class names for a model with {outputs} outputs; "
                 "give exactly one name for each output"
             )
+        self.classes_zh: tuple[str, ...] | None = None
         self.model = model.eval()
         self.preprocessing = preprocessing or Preprocessing()
         self.facts = ModelFacts(name, untrained=why_untrained(model))
@@ -233,6 +242,7 @@ class Explainer:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "Explainer":
         explainer = cls(checkpoint.model, checkpoint.classes, checkpoint.preprocessing)
+        explainer.classes_zh = checkpoint.classes_zh
         explainer.facts = ModelFacts(checkpoint.name, checkpoint.sha256, checkpoint.untrained)
         return explainer
 
@@ -323,7 +333,7 @@ class Explainer:
         with torch.inference_mode(), Recorder(self._serving) as recorder:
             likely = self._serving(batch).softmax(1).topk(min(top_k, len(self.classes)))
         predictions = [
-            tuple(Prediction(self.classes[i], p, i) for p, i in zip(ps, indices, strict=True))
+            tuple(self._prediction(p, i) for p, i in zip(ps, indices, strict=True))
             for ps, indices in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
         ]
         gates = {
@@ -338,6 +348,10 @@ class Explainer:
             for n in range(len(batch))
         ]
         return predictions, blocks
+
+    def _prediction(self, probability: float, index: int) -> Prediction:
+        zh = self.classes_zh[index] if self.classes_zh else None
+        return Prediction(self.classes[index], probability, index, zh)
 
 
 def _own(gate: np.ndarray) -> np.ndarray:

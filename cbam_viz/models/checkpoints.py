@@ -53,6 +53,7 @@ class Checkpoint:
         sha256: of the weights file.
         untrained: why what the gates show means nothing; None for trained gates.
         figures: what was measured of it, by name; empty if nothing is known.
+        classes_zh: the same labels in Chinese; None if there are none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Checkpoint:
     sha256: str | None = None
     untrained: str | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
+    classes_zh: tuple[str, ...] | None = None
 
 
 def list_checkpoints() -> list[str]:
@@ -105,7 +107,7 @@ def load_checkpoint(
     # A classes.txt beside a single file is its own; a config.json there may be another model's.
     names = Path(classes) if classes else folder / "classes.txt"
     if classes or ("classes" not in about and names.is_file()):
-        about = about | {"classes": _read_classes(names)}
+        about = about | {"classes": _read_classes(names), "classes_zh": None}
     weights, digest = read_weights(path)
     return _build(found.name, weights, digest, about)
 
@@ -208,7 +210,8 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
     if "replace_stride_with_dilation" in config:
         arguments["replace_stride_with_dilation"] = config["replace_stride_with_dilation"]
     model = assemble(arguments, found.state_dict)
-    classes = _classes(name, config, arguments["num_classes"])
+    outputs = arguments["num_classes"]
+    classes = _one_each(name, config.get("classes"), outputs) or _usual_classes(outputs)
     known = {f.name for f in fields(Preprocessing)}
     pre = {k: tuple(v) if isinstance(v, list) else v for k, v in config.get("input", {}).items()}
     if unknown := set(pre) - known:
@@ -227,6 +230,7 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
         digest,
         untrained,
         config.get("figures", {}),
+        _one_each(name, config.get("classes_zh"), outputs),
     )
 
 
@@ -238,18 +242,22 @@ def assemble(arguments: dict, state: Mapping[str, Tensor]) -> ResNetCBAM:
     return model.float().eval().requires_grad_(False)
 
 
-def _classes(name: str, config: dict, outputs: int) -> tuple[str, ...]:
-    classes = config.get("classes")
-    if classes is None and outputs == 1000:
-        classes = ResNet18_Weights.DEFAULT.meta["categories"]
-    if classes is None:
-        classes = [f"class {i}" for i in range(outputs)]
-    if len(classes) != outputs:
+def _one_each(name: str, labels: list | None, outputs: int) -> tuple[str, ...] | None:
+    """A label for each output, or None if none are given."""
+    if labels is None:
+        return None
+    if len(labels) != outputs:
         raise WeightsError(
-            f"{len(classes)} class names are given for {name}, but the model has {outputs} "
+            f"{len(labels)} class names are given for {name}, but the model has {outputs} "
             "outputs; expected is one name for each output, in their order"
         )
-    return tuple(map(str, classes))
+    return tuple(map(str, labels))
+
+
+def _usual_classes(outputs: int) -> tuple[str, ...]:
+    if outputs == 1000:
+        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    return tuple(f"class {i}" for i in range(outputs))
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> None:
@@ -261,6 +269,8 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> 
         "gates_trained": checkpoint.untrained is None,
         "figures": dict(checkpoint.figures),
     }
+    if checkpoint.classes_zh:
+        config["classes_zh"] = list(checkpoint.classes_zh)
     folder.mkdir(parents=True, exist_ok=True)
     if half:
         model = assemble(
