@@ -157,6 +157,21 @@ def test_every_language_has_every_word_and_no_word_is_left_over():
         assert said_by_name.fullmatch(key) or f'"{key}"' in sources or f"{key}:" in sources, key
 
 
+def test_classes_have_their_names_in_the_viewers_language(show):
+    explanation = make_explanation()
+    named, plain = explanation.predictions
+    explanation = replace(explanation, predictions=(replace(named, label_zh="虎斑猫"), plain))
+    sent = payload(explanation)["predictions"]
+    assert sent[0] == {"label": "tabby cat", "label_zh": "虎斑猫", "probability": 0.5}
+    assert sent[1] == {"label": "sundial", "probability": 0.25}
+    page = show(explanation)
+    names = page.locator(".cv-predictions li span")
+    assert names.all_inner_texts() == ["tabby cat", "sundial"]
+    set_state(page, lang="zh")
+    assert names.all_inner_texts() == ["虎斑猫tabby cat", "sundial"]
+    assert names.first.locator("small").get_attribute("lang") == "en"
+
+
 def test_a_class_name_cannot_break_out_of_the_file(show):
     name = "</script><script>document.title='broken'</script><b>&amp;"
     page = show(make_explanation(labels=(name, "plain")))

@@ -15,7 +15,7 @@ from string import Template
 import gradio as gr
 import numpy as np
 
-from ...explain.explainer import NEARLY_CONSTANT, BlockAttention, Explanation
+from ...explain.explainer import NEARLY_CONSTANT, BlockAttention, Explanation, Prediction
 from ...render.overlay import COLOURS, MODES, Look, colour_table
 
 HERE = Path(__file__).parent
@@ -48,10 +48,7 @@ def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None
             "squeezed": view.squeezed,
         },
         "model": {"name": explanation.model.name, "untrained": explanation.model.untrained},
-        "predictions": [
-            {"label": p.label, "probability": round(p.probability, 4)}
-            for p in explanation.predictions
-        ],
+        "predictions": [_prediction(p) for p in explanation.predictions],
         "blocks": [_block(b, (receptive_fields or {}).get(b.name)) for b in explanation.blocks],
         "tables": {name: _base64(colour_table(name)) for name in COLOURS},
         "modes": list(MODES),
@@ -59,6 +56,14 @@ def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None
         | {"scale": Look.scale, "keep": Look.keep},
         "nearlyConstant": NEARLY_CONSTANT,
     }
+
+
+def _prediction(prediction: Prediction) -> dict:
+    """The class under its names in the languages that the model brings, and how likely it is."""
+    names = {"label": prediction.label}
+    if prediction.label_zh:
+        names["label_zh"] = prediction.label_zh
+    return names | {"probability": round(prediction.probability, 4)}
 
 
 def _block(block: BlockAttention, receptive_field: int | None) -> dict:

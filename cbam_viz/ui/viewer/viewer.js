@@ -234,11 +234,13 @@ class Viewer {
 
   buildHead() {
     const { predictions, model } = this.subject.payload;
-    const list = predictions.map(({ label, probability }) => {
+    const list = predictions.map(({ label, probability, ...names }) => {
+      const own = names[`label_${this.state.lang}`];
       const bar = h("i", { class: "cv-probability" });
       bar.style.setProperty("--cv-filled", probability);
       const share = `${(100 * probability).toFixed(1)}%`;
-      return h("li", {}, h("span", {}, label), h("b", {}, share), bar);
+      const english = own && own !== label && h("small", { lang: "en" }, label);
+      return h("li", {}, h("span", {}, own ?? label, english), h("b", {}, share), bar);
     });
     const title = this.title && h("h1", {}, this.t("title"));
     return h(
@@ -246,7 +248,8 @@ class Viewer {
       { class: "cv-head" },
       h("div", { class: "cv-title" }, title, h("p", {}, model.name)),
       this.buildTools(),
-      h("ol", { class: "cv-predictions", "aria-label": this.t("predictions") }, list),
+      list.length > 0 &&
+        h("ol", { class: "cv-predictions", "aria-label": this.t("predictions") }, list),
     );
   }
 
