@@ -564,6 +564,33 @@ def test_chinese_follows_the_browser_and_can_be_switched(explanation, show):
     assert state_of(page)["lang"] == "en"
 
 
+def test_a_page_can_change_the_language_itself(explanation, show):
+    page = show(explanation, "#lang=zh&block=layer3.0")
+    page.evaluate(
+        """() => {
+            viewer.destroy();
+            window.pages = CbamViewer.mount(root, payload, { lang: "en-GB", switchable: false });
+            return pages.ready;
+        }"""
+    )
+
+    def change(**state):
+        page.evaluate("state => { pages.setState(state); pages.draw(); }", state)
+
+    element = page.locator(".cbam-viewer")
+    assert element.get_attribute("lang") == "en"
+    assert page.locator(".cv-tools button").all_inner_texts() == ["Copy link"]
+    change(lang="zh")
+    assert element.get_attribute("lang") == "zh"
+    assert page.locator(".cv-tools button").all_inner_texts() == ["复制链接"]
+    # What the address says of the language is the page's: neither written nor taken out.
+    assert state_of(page) == {"lang": "zh", "block": "layer3.0"}
+    change(lang="en", block="layer2.0")
+    assert state_of(page) == {"lang": "zh", "block": "layer2.0"}
+    change(lang="xx")
+    assert element.get_attribute("lang") == "en"
+
+
 def test_dark_follows_the_system(explanation, show):
     def ground(scheme):
         page = show(explanation, color_scheme=scheme)

@@ -2,5 +2,11 @@
 const root = element.querySelector(".cbam-viewer");
 const given = () => [props.value || null, props.second || null];
 const [first, second] = given();
-const viewer = CbamViewer.mount(root, first, { second });
+// The page has one switch of its language, its own.
+const viewer = CbamViewer.mount(root, first, {
+  second,
+  lang: document.documentElement.lang,
+  switchable: false,
+});
 watch(["value", "second"], () => viewer.setPayload(...given()));
+document.addEventListener("cbam-lang", ({ detail }) => viewer.setState({ lang: detail }));

@@ -33,11 +33,12 @@ function languageOf(asked) {
 }
 
 class Viewer {
-  constructor(root, { lang, onState, second, title }) {
+  constructor(root, { lang, onState, title, switchable = true }) {
     this.root = root;
     this.title = title;
     this.onState = onState;
-    const linked = stateOfLink();
+    this.switchable = switchable;
+    const linked = this.stateOfLink();
     this.home = languageOf(lang);
     this.state = { ...START, ...linked, lang: linked.lang in STRINGS ? linked.lang : this.home };
     this.t = (key, values = {}) =>
@@ -132,7 +133,7 @@ class Viewer {
   /** Show what the address says, and nothing of what was chosen before. */
   restore() {
     this.state = { ...START, lang: this.state.lang };
-    this.set(stateOfLink(), Object.keys(LINKED));
+    this.set(this.stateOfLink(), Object.keys(LINKED));
   }
 
   /** Put right what there is no such thing as. */
@@ -257,7 +258,8 @@ class Viewer {
     const attributes = { type: "button", class: "cv-button" };
     this.copy = h("button", attributes, icon("link"), h("span", {}, this.t("copyLink")));
     this.copy.addEventListener("click", () => this.copyLink());
-    const others = Object.keys(STRINGS).filter((lang) => lang !== this.state.lang);
+    const languages = this.switchable ? Object.keys(STRINGS) : [];
+    const others = languages.filter((lang) => lang !== this.state.lang);
     const switches = others.map((lang) => {
       const button = h("button", { ...attributes, lang }, STRINGS[lang].language);
       button.addEventListener("click", () => this.change({ lang }));
@@ -509,6 +511,18 @@ class Viewer {
 
   // The link.
 
+  /** The parts of the state that are in a link; the language only where it is changed here. */
+  get linked() {
+    return Object.keys(LINKED).filter((key) => key !== "lang" || this.switchable);
+  }
+
+  /** The parts of the state that the address holds. */
+  stateOfLink() {
+    const hash = new URLSearchParams(location.hash.slice(1));
+    const known = this.linked.filter((key) => hash.has(key));
+    return Object.fromEntries(known.map((key) => [key, LINKED[key](hash.get(key))]));
+  }
+
   writeLink() {
     // Browsers allow a page few such calls: once things have come to rest.
     clearTimeout(this.linkTimer);
@@ -519,7 +533,7 @@ class Viewer {
   link() {
     const defaults = { ...START, ...this.subject.payload.look, lang: this.home };
     const hash = new URLSearchParams(location.hash.slice(1));
-    for (const key of Object.keys(LINKED)) {
+    for (const key of this.linked) {
       const value = this.state[key];
       const needed = value != null && value !== defaults[key];
       if (needed && (key !== "other" || this.shown.length > 1)) hash.set(key, value);
@@ -552,13 +566,6 @@ class Viewer {
   }
 }
 
-/** The parts of the state that the address holds. */
-function stateOfLink() {
-  const hash = new URLSearchParams(location.hash.slice(1));
-  const known = Object.keys(LINKED).filter((key) => hash.has(key));
-  return Object.fromEntries(known.map((key) => [key, LINKED[key](hash.get(key))]));
-}
-
 window.CbamViewer = {
   /**
    * Show an explanation.
@@ -567,7 +574,8 @@ window.CbamViewer = {
    * @param {?object} payload of Python's `payload`; null to say that there is nothing yet.
    * @param {object} options lang: "en" or "zh", the browser's if it is neither; onState: called
    *   with a copy of the state after every change of it; second: payload of a second photo;
-   *   title: whether to show a title, for a page that has no other.
+   *   title: whether to show a title, for a page that has no other; switchable: false for a page
+   *   that changes the language itself, by setState({lang}), and keeps `lang` in the address.
    * @returns {{setPayload, setState, draw, destroy, ready}} setPayload(payload, second) gives a
    *   promise, and of several calls the last one wins; setState(patch) draws at the browser's
    *   next frame, draw() at once; ready is the promise of the first payload.
