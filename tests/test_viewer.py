@@ -418,7 +418,7 @@ def test_two_photos_beside_each_other(explanation, show):
     page = show(explanation, "#scale=stretched")
     other = make_explanation((400, 600), seed=5)
     page.evaluate("other => viewer.setPayload(payload, other)", payload(other))
-    page.get_by_label("Photos").check()
+    assert page.get_by_label("Photos").is_checked()
     page.get_by_label("Depth").focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(100)
@@ -428,9 +428,15 @@ def test_two_photos_beside_each_other(explanation, show):
     ticks = page.locator(".cv-bar-ticks span").all_inner_texts()
     assert ticks[0] == f"{min(f.min for f in shown):.3f}"
     assert ticks[-1] == f"{max(f.max for f in shown):.3f}"
+    # Shown once, when it arrives; afterwards the visitor's choice stays, whatever the first is.
+    page.get_by_label("Off").check()
+    page.evaluate("other => viewer.setPayload(other, payload)", payload(other))
+    assert page.get_by_label("Off").is_checked()
+    page.get_by_label("Photos").check()
     page.evaluate("viewer.setPayload(payload)")
     expect(page.locator(".cv-pane").nth(1)).to_be_hidden()
     assert page.get_by_label("Photos").count() == 0
+    assert page.get_by_label("Off").is_checked()
 
 
 # Numbers
@@ -680,28 +686,93 @@ def test_destroy_leaves_nothing(explanation, show):
     assert page.locator(".cbam-viewer *").count() == 0
 
 
+def serve(blocks) -> str:
+    """Start a Gradio page; gives its address. To be closed by whoever asked for it."""
+    return blocks.launch(prevent_thread_lock=True, quiet=True)[1]
+
+
+def opened(browser, url: str):
+    """A Gradio page with the events that the viewer sent in it, and the errors that it reported."""
+    page = browser.new_page(locale="en")
+    page.reported = []
+    page.on("pageerror", lambda error: page.reported.append(str(error)))
+    page.add_init_script(
+        "window.views = []; document.addEventListener('cbam-view', (e) => views.push(e.detail));"
+    )
+    page.goto(url)
+    return page
+
+
 def test_inside_a_gradio_page(browser, explanation):
     import gradio as gr
 
     other = payload(make_explanation((300, 400)))
     with gr.Blocks(analytics_enabled=False) as blocks:
         shown = viewer.component(value=payload(explanation))
-        second = gr.Button("second")
-        second.click(lambda: gr.HTML(second=other), None, shown)
+        gr.Button("second").click(lambda: gr.HTML(second=other), None, shown)
+        gr.Button("alone").click(lambda: gr.HTML(second=None), None, shown)
         gr.Button("none").click(lambda: None, None, shown)
-    _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
+    url = serve(blocks)
     try:
-        page = browser.new_page(locale="en")
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url)
+        page = opened(browser, url)
         page.locator(".cv-thumb").nth(7).wait_for()
         page.get_by_role("button", name="second").click()
-        page.get_by_label("Photos").wait_for(state="attached")
+        expect(page.get_by_label("Photos")).to_be_checked()
+        page.get_by_role("button", name="alone").click()
+        expect(page.get_by_label("Photos")).to_have_count(0)
+        expect(page.get_by_label("Off")).to_be_checked()
         page.get_by_role("button", name="none").click()
         page.locator(".cbam-viewer .cv-empty").wait_for()
+        assert page.reported == []
         page.close()
-        assert not errors
+    finally:
+        blocks.close()
+
+
+def test_page_and_viewer_tell_each_other_what_is_in_view(browser, explanation):
+    import gradio as gr
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        viewer.component(value=payload(explanation))
+    url = serve(blocks)
+
+    def look(patch: dict) -> list[dict]:
+        """What the viewer says when the page asks for something; everything is said once."""
+        return page.evaluate(
+            """(detail) => {
+                const said = views.length;
+                document.dispatchEvent(new CustomEvent("cbam-look", { detail }));
+                return views.slice(said);
+            }""",
+            patch,
+        )
+
+    try:
+        page = opened(browser, f"{url}#photo=motorcycle&tab=inside&lang=zh")
+        page.locator(".cv-thumb").nth(7).wait_for()
+        assert page.evaluate("views") == [{"block": "layer4.1", "pin": None, "channel": None}]
+        view = {"block": "layer3.1", "pin": [0.25, 0.5], "channel": 7}
+        assert look(view) == [view]
+        for same in ({}, view, {"block": "layer9.9"}, {"pin": [0.25, 0.5]}):
+            assert look(same) == []
+        assert look({"pin": None}) == [view | {"pin": None}]
+        chosen = page.locator(".cv-thumb[aria-selected=true] .cv-name")
+        expect(chosen).to_have_text("layer3.1")
+        page.locator(".cv-thumb").first.click()
+        assert page.evaluate("views.at(-1).block") == "layer1.0"
+        # The page's own keys stay as they are.
+        state = {"photo": "motorcycle", "tab": "inside", "lang": "zh"}
+        assert state_of(page) == state | {"block": "layer1.0", "channel": "7"}
+        # The page's switch of the language.
+        assert page.locator(".cv-tools button").count() == 1
+        for lang, words in (("zh", "复制链接"), ("en", "Copy link")):
+            page.evaluate(
+                "detail => document.dispatchEvent(new CustomEvent('cbam-lang', { detail }))", lang
+            )
+            expect(page.locator(".cv-tools button")).to_have_text(words)
+        assert state_of(page)["lang"] == "zh"
+        assert page.reported == []
+        page.close()
     finally:
         blocks.close()
 

@@ -2,11 +2,17 @@
 const root = element.querySelector(".cbam-viewer");
 const given = () => [props.value || null, props.second || null];
 const [first, second] = given();
-// The page has one switch of its language, its own.
+// The page has one switch of its language, its own. It hears of every change of what is in view as
+// `cbam-view`, and changes that, or other parts of the state, by `cbam-look`.
 const viewer = CbamViewer.mount(root, first, {
   second,
   lang: document.documentElement.lang,
   switchable: false,
+  onState: ({ block, pin, channel }) => {
+    const detail = { block, pin, channel };
+    document.dispatchEvent(new CustomEvent("cbam-view", { detail }));
+  },
 });
 watch(["value", "second"], () => viewer.setPayload(...given()));
 document.addEventListener("cbam-lang", ({ detail }) => viewer.setState({ lang: detail }));
+document.addEventListener("cbam-look", ({ detail }) => viewer.setState(detail));

@@ -98,10 +98,12 @@ class Viewer {
       ]);
       if (turn !== this.turn) return;
       this.rest();
+      // A second photo that was not there before: it is what there is to see now.
+      const arrived = beside && !this.second;
       this.subject = subject;
       this.second = beside;
       this.built = false;
-      this.set({}, ["subject"]);
+      this.set(arrived ? { compare: "photo" } : {}, ["subject"]);
       this.draw();
     } catch (error) {
       if (turn === this.turn) this.fail(error);
@@ -162,6 +164,7 @@ class Viewer {
     within("keep", 0.05, 0.95, defaults.keep);
     within("wipe", 0, 1, START.wipe);
     if (!state.pin?.every((share) => share >= 0 && share <= 1)) state.pin = null;
+    if (String(state.pin) === String(before.pin)) state.pin = before.pin;
     const channels = subject.block(state.block).channel.length;
     if (!(state.channel >= 0 && state.channel < channels)) state.channel = null;
   }
@@ -573,7 +576,8 @@ window.CbamViewer = {
    * @param {HTMLElement} element to fill; its class should be "cbam-viewer".
    * @param {?object} payload of Python's `payload`; null to say that there is nothing yet.
    * @param {object} options lang: "en" or "zh", the browser's if it is neither; onState: called
-   *   with a copy of the state after every change of it; second: payload of a second photo;
+   *   with a copy of the state after every change of it; second: payload of a second photo,
+   *   shown beside the first as soon as there is one;
    *   title: whether to show a title, for a page that has no other; switchable: false for a page
    *   that changes the language itself, by setState({lang}), and keeps `lang` in the address.
    * @returns {{setPayload, setState, draw, destroy, ready}} setPayload(payload, second) gives a
