@@ -49,7 +49,7 @@ def give(page, photo: Path) -> None:
 
 
 def predicted(page) -> str:
-    return page.locator("h2[data-testid=label-output-value]").inner_text().strip()
+    return page.locator("#cv-summary li span").first.inner_text().strip()
 
 
 def test_a_photo_goes_all_the_way_through(tab):

@@ -1,10 +1,12 @@
 """The page: a photo in, every block's attention out. Gradio 6."""
 
+import filecmp
 import html
+import json
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -13,7 +15,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from .. import __version__
 from ..explain.anatomy import dissect
-from ..explain.explainer import Explainer, Explanation
+from ..explain.explainer import Explainer, Explanation, Prediction
 from ..explain.photo import PhotoError
 from ..models.checkpoints import list_checkpoints
 from ..models.layouts import WeightsError
@@ -21,8 +23,8 @@ from ..models.receptive_field import receptive_fields
 from ..models.sources import DEFAULT, HUB_ID, SUFFIXES
 from ..render.export import to_zip
 from . import inside, viewer
+from .words import both, in_each, translations, words
 
-TITLE = "CBAM Viz: see the Convolutional Block Attention Module pay attention"
 HERE = Path(__file__).parent
 # As with the weights: inside the installed package, beside it in a clone.
 _INSTALLED = HERE.parent / "assets"
@@ -33,23 +35,30 @@ EXAMPLES = (_INSTALLED if _INSTALLED.is_dir() else HERE.parents[1] / "assets") /
 MODELS_KEPT = 3
 #: Most predictions that can be shown; all of them come from the one forward pass.
 MOST_PREDICTIONS = 10
+#: The tabs, as links name them; the first is open to begin with.
+TABS = ("blocks", "inside")
 #: Largest upload: the weights of a ResNet-101-CBAM have 198 MB.
 MAX_UPLOAD = "250mb"
 
-HEADER = """
+
+def _switch() -> str:
+    """A button for each language that the page is not in."""
+
+    def button(lang: str) -> str:
+        name = words()[lang]["language"]
+        return f'<button type="button" lang="{lang}">{name}</button>'
+
+    return in_each({lang: "".join(button(k) for k in words() if k != lang) for lang in words()})
+
+
+HEADER = f"""
 <header id="cv-header">
-  <h1>CBAM Viz</h1>
-  <p>See where, and through which channels, a ResNet with the
-  <strong>Convolutional Block Attention Module</strong> looks at your photo.
-  <span lang="zh">看看带有卷积块注意力模块的 ResNet 在关注照片的哪里。</span></p>
+  <div><h1>CBAM Viz</h1><p>{both("lead")}</p></div>
+  <nav>{_switch()}</nav>
 </header>
 """
 
-FOOTER = f"""
-<footer id="cv-footer">CBAM Viz {__version__} · the module: Woo, Park, Lee, Kweon,
-<a href="https://arxiv.org/abs/1807.06521">CBAM, ECCV 2018</a> · photos and weights you upload
-are deleted from this server within hours and are used for nothing else</footer>
-"""
+FOOTER = f'<footer id="cv-footer">CBAM Viz {__version__} · {both("credits")}</footer>'
 
 
 def photo_input(**options) -> gr.Image:
@@ -59,7 +68,8 @@ def photo_input(**options) -> gr.Image:
     Pillow's at files that are no images.
     """
     image = gr.Image(image_mode=None, **options)
-    # On the object: a subclass would have Gradio write a stub file beside this module.
+    # On the object: a subclass would have Gradio write a stub file beside this module. So no
+    # event may update more than the value, as gr.Examples does: Gradio makes a new object then.
     image.preprocess = lambda payload: payload.path if payload else None
     return image
 
@@ -122,42 +132,82 @@ def _own_explainer(files: list[str]) -> Explainer:
     return Explainer.from_pretrained(weights[0], texts[0] if texts else None)
 
 
-def _table(explanation: Explanation | None) -> str:
-    """The figures of every block's two gates, as an HTML table."""
+def _example(photo: str) -> str | None:
+    """The name of the example that a file is, if it is one."""
+    same = (f.stem for f in EXAMPLES.glob("*.jpg") if filecmp.cmp(f, photo, shallow=False))
+    return next(same, None)
+
+
+def _example_file(name: str) -> str | None:
+    """The file of an example, if there is one of that name."""
+    return next((str(f) for f in EXAMPLES.glob("*.jpg") if f.stem == name), None)
+
+
+def _summary(explanation: Explanation | None, opened: list[str], most: int) -> str:
+    """Which model, how long, on what, and what it says, as HTML."""
     if explanation is None:
         return ""
+    return _status(explanation, opened) + _predictions(explanation.predictions[:most])
+
+
+def _predictions(predictions: Sequence[Prediction]) -> str:
+    """Classes with their probabilities."""
+    items = []
+    for p in predictions:
+        label = html.escape(p.label)
+        if p.label_zh:
+            label = in_each({"en": label, "zh": html.escape(p.label_zh)})
+        items.append(
+            f'<li style="--share:{p.probability:.4f}"><span>{label}</span>'
+            f"<b>{100 * p.probability:.1f} %</b></li>"
+        )
+    return f'<h2 class="cv-heading">{both("predictions")}</h2><ol>{"".join(items)}</ol>'
+
+
+def _table(explanation: Explanation) -> str:
+    """The figures of every block's two gates, as an HTML table."""
     rows = []
     for b in explanation.blocks:
         height, width = b.spatial.shape
-        cells = [b.name, f"{width} × {height}", b.stride]
-        for f in (b.spatial_figures, b.channel_figures):
+        gates = {"spatialGate": b.spatial_figures, "channelGate": b.channel_figures}
+        cells = [f"{width} × {height}", b.stride]
+        for f in gates.values():
             cells += [f"{v:.3f}" for v in (f.min, f.mean, f.max, f.deviation)]
-        gates = (("spatial", b.spatial_figures), ("channel", b.channel_figures))
-        constant = " and ".join(kind for kind, f in gates if f.nearly_constant)
-        cells.append(f"{constant} nearly constant" if constant else "")
-        rows.append("".join(f"<td>{cell}</td>" for cell in cells))
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    figures = "<th>min</th><th>mean</th><th>max</th><th>dev.</th>"
+        constant = [f"{both(k)}: {both('constant')}" for k, f in gates.items() if f.nearly_constant]
+        cells.append("<br>".join(constant))
+        body = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><th scope="row">{b.name}</th>{body}</tr>')
+
+    def head(key: str, more: str = "") -> str:
+        return f'<th scope="col"{more}>{both(key)}</th>'
+
+    figures = "".join(head(key) for key in ("min", "mean", "max", "deviation"))
+    tall, wide = ' rowspan="2"', ' colspan="4"'
     return (
-        '<div class="cv-table" tabindex="0"><table><thead><tr><th rowspan="2">block</th>'
-        '<th rowspan="2">map</th><th rowspan="2">stride</th><th colspan="4">spatial gate</th>'
-        '<th colspan="4">channel gate</th><th rowspan="2">note</th></tr>'
-        f"<tr>{figures * 2}</tr></thead><tbody>{body}</tbody></table></div>"
+        '<div class="cv-table" tabindex="0"><table><thead><tr>'
+        + "".join(head(key, tall) for key in ("block", "map", "stride"))
+        + head("spatialGate", wide)
+        + head("channelGate", wide)
+        + head("note", tall)
+        + f"</tr><tr>{figures * 2}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
 def _status(explanation: Explanation, opened: list[str]) -> str:
     """Which model, how long, on what."""
     (w, h), (iw, ih) = explanation.photo.size, explanation.view.size
-    threads = torch.get_num_threads()
-    words = [
+    parts = [
         f"<b>{html.escape(explanation.model.name)}</b>",
-        f"{1000 * explanation.seconds:.0f} ms on {threads} CPU thread{'s' * (threads > 1)}",
-        f"photo {w} × {h}, seen at {iw} × {ih} px",
+        both("time", ms=f"{1000 * explanation.seconds:.0f}", threads=torch.get_num_threads()),
+        both("sizes", width=w, height=h, seenWidth=iw, seenHeight=ih),
     ]
     if len(opened) > 1:
-        words.append(f"in memory: {html.escape(', '.join(opened))}")
-    return f"<p class='cv-status'>{' · '.join(words)}</p>"
+        parts.append(both("inMemory", names=", ".join(opened)))
+    return f"<p class='cv-status'>{' · '.join(parts)}</p>"
+
+
+def _warn(key: str, error: Exception) -> None:
+    gr.Warning(html.escape(str(error)), title=both(key))
 
 
 def build(model: str | None = None) -> gr.Blocks:
@@ -193,34 +243,69 @@ def build(model: str | None = None) -> gr.Blocks:
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def look_at(photo: str | None, model: str, own: Explainer | None, block: str):
-        """One forward pass, and all that is shown of it."""
-        nothing = None, "", None, None, "", gr.skip()
+    def look_at(
+        photo: str | None,
+        second: str | None,
+        model: str,
+        own: Explainer | None,
+        block: str,
+        most: int,
+    ):
+        """One forward pass for each photo, and all that is shown of them."""
+        link = {"photo": photo and _example(photo), "model": None if own else model}
+        nothing = None, "", gr.HTML(None, second=None), "", gr.skip(), link
         if photo is None:
             return nothing
         try:
             explainer = own or explainers.get(model)
             explanation = explainer.explain(photo, MOST_PREDICTIONS)
+            beside = explainer.explain(second, MOST_PREDICTIONS) if second else None
         except (PhotoError, WeightsError) as error:
-            gr.Warning(html.escape(str(error)), title="This cannot be explained")
+            _warn("notExplained", error)
             return nothing
+        fields = receptive_fields(explainer.model)
+        shown = viewer.payload(explanation, fields)
+        shown["predictions"] = []  # the page shows them itself
+        shown["photo"]["linked"] = bool(link["photo"])
         names = [b.name for b in explanation.blocks]
-        # The page shows predictions and the model's name itself.
-        shown = viewer.payload(explanation, receptive_fields(explainer.model))
         return (
             (explainer, explanation),
-            _status(explanation, explainers.opened),
-            {p.label: p.probability for p in explanation.predictions},
-            shown | {"predictions": []},
+            _summary(explanation, explainers.opened, most),
+            gr.HTML(shown, second=beside and viewer.payload(beside, fields)),
             _table(explanation),
             gr.Dropdown(names, value=block if block in names else names[-1]),
+            link,
         )
 
     def look_inside(result, block: str, wanted: bool):
         """The parts of one block, if its tab is the one in view."""
         if result is None or not wanted:
-            return None
-        return inside.payload(dissect(*result, block), result[1])
+            return None, gr.skip()
+        explainer, explanation = result
+        names = [b.name for b in explanation.blocks]
+        block = block if block in names else names[-1]
+        return inside.payload(dissect(explainer, explanation, block), explanation), block
+
+    def features(result, event: gr.EventData):
+        """The feature maps that the viewer asks for."""
+        if result is None:
+            return gr.skip()
+        return gr.HTML(features=viewer.features(dissect(*result, event.block)))
+
+    def follow(link: dict):
+        """What a link names: example photo, model, tab."""
+        model = link["model"]
+        if model and model not in explainers.names and not HUB_ID.fullmatch(model):
+            gr.Warning(both("noSuchModel"), title="")
+            model = None
+        tab = link["tab"] if link["tab"] in TABS else TABS[0]
+        names = tab_names(link["language"])
+        linked = link["photo"] or gr.skip(), model or gr.skip(), gr.Tabs(selected=tab)
+        return *linked, tab == "inside", *names
+
+    def tab_names(language: str):
+        """The tabs of a language: their labels do not follow it as other components' do."""
+        return [gr.Tab(words()[language][key]) for key in ("everyBlock", "insideBlock")]
 
     def take_weights(files: list[str] | None):
         """A visitor's own model, for that visitor's session alone."""
@@ -229,17 +314,15 @@ def build(model: str | None = None) -> gr.Blocks:
         try:
             explainer = _own_explainer(files)
         except WeightsError as error:
-            gr.Warning(html.escape(str(error)), title="These weights cannot be opened")
+            _warn("notOpened", error)
             return None
-        gr.Info(f"{explainer.facts.name} is open, for you alone and until you leave.")
+        gr.Info(both("opened", name=explainer.facts.name), title="")
         return explainer
 
     def for_download(result, name: str, contents: Callable[[Explainer, Explanation], bytes]) -> str:
         """A file in the cache that Gradio keeps account of, and so clears away in time."""
         if result is None:
-            raise gr.Error(
-                "There is nothing to download yet: give a photo first.", print_exception=False
-            )
+            raise gr.Error(both("nothingYet"), title="", print_exception=False)
         return save_bytes_to_cache(contents(*result), name, file.GRADIO_CACHE)
 
     def pack(result):
@@ -256,65 +339,80 @@ def build(model: str | None = None) -> gr.Blocks:
 
         return for_download(result, "cbam-viz.html", contents)
 
+    t = translations()
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
-        gr.HTML(HEADER)
+    title = words()["en"]["title"]
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
+        turn = "element.querySelector('nav').addEventListener('click', () => trigger('select'))"
+        header = gr.HTML(HEADER, js_on_load=turn)
         result = gr.State()  # (Explainer, Explanation)
         inside_wanted = gr.State(False)
         own = gr.State()  # the visitor's own Explainer
+        link = gr.JSON(visible=False)
+        language = gr.Textbox(visible=False)
+        linked_photo = gr.Textbox(visible=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=280):
                 photo = photo_input(
-                    label="Photo",
+                    label=t("photo"),
+                    placeholder=t("drop"),
                     sources=["upload", "webcam", "clipboard"],
                     height=280,
                     elem_id="cv-photo",
                 )
-                status = gr.HTML()
-                predictions = gr.Label(label="Predictions", num_top_classes=5)
-                top_k = gr.Slider(1, MOST_PREDICTIONS, 5, step=1, label="How many predictions")
-                gr.Examples(
-                    [[str(f)] for f in sorted(EXAMPLES.glob("*.jpg"))],
-                    [photo],
-                    label="Example photos",
-                    examples_per_page=12,
-                    api_visibility="private",
+                summary = gr.HTML(elem_id="cv-summary")
+                most = gr.Slider(1, MOST_PREDICTIONS, 5, step=1, label=t("howMany"))
+                examples = gr.Dataset(
+                    components=[photo],
+                    samples=[[str(f)] for f in sorted(EXAMPLES.glob("*.jpg"))],
+                    label=t("examples"),
+                    samples_per_page=12,
                 )
-                with gr.Accordion("Another model", open=False):
+                with gr.Accordion(t("secondPhoto"), open=False):
+                    second = photo_input(
+                        show_label=False,
+                        label=t("secondPhoto"),
+                        placeholder=t("drop"),
+                        sources=["upload", "clipboard"],
+                        height=200,
+                        elem_id="cv-second",
+                    )
+                with gr.Accordion(t("anotherModel"), open=False):
                     chosen = gr.Dropdown(
                         explainers.names,
                         value=first,
                         allow_custom_value=True,
-                        label="Model",
-                        info="of the catalogue, or a Hugging Face Hub id: user/repo[@revision]",
+                        label=t("model"),
+                        info=t("modelInfo"),
                         elem_id="cv-model",
                     )
                     weights = gr.File(
-                        label="Or your own ResNet-CBAM: weights, and class names as .txt",
+                        label=t("weights"),
                         file_count="multiple",
                         file_types=[*SUFFIXES[:3], ".tar", ".txt"],
                         height=120,
                         elem_id="cv-weights",
                     )
-            with gr.Column(scale=9, min_width=280), gr.Tabs():
-                with gr.Tab("Every block") as outside_tab:
+            with gr.Column(scale=9, min_width=280), gr.Tabs() as tabs:
+                with gr.Tab(t("everyBlock"), id=TABS[0]) as outside_tab:
                     attention = viewer.component(elem_id="cv-viewer")
                     with gr.Row():
-                        zip_button = gr.Button("Download everything (zip)", size="sm")
-                        html_button = gr.Button("Download as one HTML file", size="sm")
+                        zip_button = gr.Button(t("zip"), size="sm", elem_id="cv-zip")
+                        html_button = gr.Button(t("html"), size="sm", elem_id="cv-html")
                         file = gr.DownloadButton(visible="hidden", elem_id="cv-file")
-                    with gr.Accordion("Figures of every block", open=False):
+                    with gr.Accordion(t("figures"), open=False):
                         table = gr.HTML()
-                with gr.Tab("Inside a block") as inside_tab:
+                with gr.Tab(t("insideBlock"), id=TABS[1]) as inside_tab:
                     names = list(explainers.get(first).model.blocks())
-                    block = gr.Dropdown(names, value=names[-1], label="Block")
+                    block = gr.Dropdown(names, value=names[-1], label=t("block"))
                     parts = inside.component(elem_id="cv-inside")
         gr.HTML(FOOTER)
 
+        examples.click(lambda sample: sample[0], examples, photo, **private)
         looking = {
             "fn": look_at,
-            "inputs": [photo, chosen, own, block],
-            "outputs": [result, status, predictions, attention, table, block],
+            "inputs": [photo, second, chosen, own, block, most],
+            "outputs": [result, summary, attention, table, block, link],
             "api_visibility": "private",
             "show_progress": "minimal",
             "show_progress_on": [photo],
@@ -323,22 +421,49 @@ def build(model: str | None = None) -> gr.Blocks:
         looking_inside = {
             "fn": look_inside,
             "inputs": [result, block, inside_wanted],
-            "outputs": [parts],
+            "outputs": [parts, block],
             "api_visibility": "private",
             "show_progress": "minimal",
             "trigger_mode": "always_last",
         }
-        gr.on([photo.change, chosen.change], **looking).then(**looking_inside)
+        # Both tabs show one block: the viewer's leads, the list over the inside changes it.
+        the_viewers = "(result, block, wanted) => [result, CbamPage.block(block), wanted]"
+        note_link = {"fn": None, "inputs": [link], "js": "(link) => CbamPage.note(link)", **private}
+        looked = gr.on([photo.change, second.change, chosen.change], **looking)
+        looked.then(**note_link).then(**looking_inside, js=the_viewers)
         taken = weights.change(take_weights, weights, own, **private)
-        taken.success(**looking).then(**looking_inside)
-        outside_tab.select(lambda: False, None, inside_wanted, **private)
-        inside_tab.select(lambda: True, None, inside_wanted, **private).then(**looking_inside)
+        taken.success(**looking).then(**note_link).then(**looking_inside, js=the_viewers)
+        outside_tab.select(
+            lambda: False, None, inside_wanted, js="() => CbamPage.note({ tab: null })", **private
+        )
+        opened = inside_tab.select(
+            lambda: True,
+            None,
+            inside_wanted,
+            js="() => CbamPage.note({ tab: 'inside' })",
+            **private,
+        )
+        opened.then(**looking_inside, js=the_viewers)
         block.input(**looking_inside)
-        top_k.change(lambda k: gr.Label(num_top_classes=k), top_k, predictions, **private)
+        block.input(None, [block], None, js="(block) => CbamPage.show(block)", **private)
+        attention.select(features, [result], [attention], **private)
+        most.change(
+            lambda result, most: _summary(result and result[1], explainers.opened, most),
+            [result, most],
+            summary,
+            trigger_mode="always_last",
+            **private,
+        )
         for button, make in ((zip_button, pack), (html_button, bind)):
             button.click(make, result, file, api_visibility="private").success(
                 None, None, None, js="() => document.querySelector('#cv-file').click()", **private
             )
+        tabs_named = [outside_tab, inside_tab]
+        header.select(tab_names, [language], tabs_named, js="() => CbamPage.turn()", **private)
+        # By its name, and only if there is one: a photo given in the meantime stays.
+        linked_photo.change(_example_file, linked_photo, photo, **private)
+        linked = [linked_photo, chosen, tabs, inside_wanted, *tabs_named]
+        page.load(follow, [link], linked, js="() => CbamPage.begin()", **private)
 
         # The public function, for gradio_client, plain HTTP and MCP. It has components of its
         # own so that a file arrives here as it was sent.
@@ -348,6 +473,13 @@ def build(model: str | None = None) -> gr.Blocks:
             gr.Button().click(explain, list(api), answer, api_name="explain")
     page.queue(max_size=64, default_concurrency_limit=2)
     return page
+
+
+def _script() -> str:
+    """The page's own script, with what it says."""
+    own = {k: {"title": w["title"]} for k, w in words().items()}
+    script = (HERE / "page.js").read_text("utf-8")
+    return f"(() => {{\nconst words = {json.dumps(own, ensure_ascii=False)};\n{script}}})();"
 
 
 def launch(model: str | None = None, **options) -> None:
@@ -373,6 +505,8 @@ def launch_options() -> dict:
     return {
         "theme": theme,
         "css_paths": [str(HERE / "page.css")],
+        "head": f"<script>{_script()}</script>",
+        "i18n": translations(),
         "max_file_size": MAX_UPLOAD,
         "mcp_server": True,
         "footer_links": ["api", "gradio"],

@@ -140,8 +140,8 @@ def style() -> str:
 def component(**options) -> gr.HTML:
     """A block's inside as a component of a Gradio page.
 
-    Its value is a `payload`, or None; ``lang``, a prop that can be updated like the value, is
-    "en", "zh", or None for the browser's.
+    Its value is a `payload`, or None. It speaks the page's language, and follows the event
+    ``cbam-lang``; what is picked in the viewer of the same page is picked here, and the other way.
 
     Args:
         options: more of ``gr.HTML``'s, ``elem_id`` for example.
@@ -151,5 +151,5 @@ def component(**options) -> gr.HTML:
         js_on_load=(HERE / "embed.js").read_text("utf-8"),
         head=f"<style>{style()}</style><script>{script()}</script>",
         apply_default_css=False,
-        **{"value": None, "lang": None} | options,
+        **{"value": None} | options,
     )

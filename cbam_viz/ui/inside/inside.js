@@ -91,6 +91,19 @@ class Block {
     });
   }
 
+  /** The cell [row, column] at a point on the photo, in shares of its sides. */
+  cellAt([x, y]) {
+    const [width, height] = this.photo.size;
+    const nearest = (at, cells) => Math.min(Math.max(Math.round((at - 0.5) / this.stride), 0), cells - 1);
+    return [nearest(y * height, this.rows), nearest(x * width, this.columns)];
+  }
+
+  /** A cell's receptive-field centre on the photo, in shares of its sides. */
+  centreOf(row, column) {
+    const [width, height] = this.photo.size;
+    return [(column * this.stride + 0.5) / width, (row * this.stride + 0.5) / height];
+  }
+
   cell(row, column) {
     const [maximum, mean] = ["maximum", "mean"].map((plane) => this.terms(plane, row, column));
     const sums = [maximum, mean].map((terms) => sumOf(terms.map((t) => t.product)));
@@ -132,9 +145,10 @@ function inkOn([r, g, b]) {
 }
 
 class Inside {
-  constructor(root, { lang }) {
+  constructor(root, { lang, onPick }) {
     this.root = root;
     this.lang = languageOf(lang);
+    this.onPick = onPick;
     this.order = "gate";
     this.draw(null);
   }
@@ -153,15 +167,18 @@ class Inside {
     }
   }
 
-  /** Show another block. Cell and channel begin where the gates are greatest. */
-  draw(payload) {
+  /**
+   * Show another block. Cell and channel are those at the pin and of the number given; if there
+   * are none, those where the gates are greatest.
+   */
+  draw(payload, { pin, channel } = {}) {
     this.guarded(() => {
       this.block = payload && new Block(payload);
       if (this.block) {
-        const { examples, maps, columns } = this.block;
+        const { examples, maps, columns, channels } = this.block;
         const most = maps.gate.indexOf(maps.gate.reduce((a, b) => Math.max(a, b)));
-        this.cell = [Math.floor(most / columns), most % columns];
-        this.channel = examples[0].channel;
+        this.cell = pin ? this.block.cellAt(pin) : [Math.floor(most / columns), most % columns];
+        this.channel = channel >= 0 && channel < channels ? channel : examples[0].channel;
       }
       this.build();
     });
@@ -575,12 +592,14 @@ class Inside {
     if (row === this.cell[0] && column === this.cell[1]) return;
     this.cell = [row, column];
     this.guarded(() => this.showCell());
+    this.onPick?.({ pin: this.block.centreOf(row, column) });
   }
 
   pickChannel(channel) {
     if (channel === this.channel) return;
     this.channel = channel;
     this.guarded(() => this.showChannel());
+    this.onPick?.({ channel });
   }
 
   showCell() {
@@ -746,18 +765,25 @@ window.CbamInside = {
    *
    * @param {HTMLElement} element to fill; its classes should be "cbam-viewer cbam-inside".
    * @param {?object} payload of Python's `payload`; null to say that there is nothing yet.
-   * @param {object} options lang: "en" or "zh", the browser's if it is neither.
-   * @returns {{setPayload, setLang, pickCell, pickChannel}} pickCell(row, column) and
-   *   pickChannel(channel) count from 0.
+   * @param {object} options lang: "en" or "zh", the browser's if it is neither; pin: a point on
+   *   the photo, in shares of its sides, whose cell is picked to begin with; channel: likewise;
+   *   onPick: called with {pin} or {channel} when another one is picked.
+   * @returns {{setPayload, setLang, pick, pickCell, pickChannel}} setPayload(payload, {pin,
+   *   channel}) shows another block; pick({pin, channel}) picks what of these is given;
+   *   pickCell(row, column) and pickChannel(channel) count from 0.
    */
   mount(element, payload, options = {}) {
     const inside = new Inside(element, options);
-    inside.draw(payload);
+    inside.draw(payload, options);
     return {
-      setPayload: (next) => inside.draw(next),
+      setPayload: (next, picked) => inside.draw(next, picked),
       setLang: (lang) => {
         inside.lang = languageOf(lang);
         inside.guarded(() => inside.build());
+      },
+      pick: ({ pin, channel }) => {
+        if (inside.block && pin) inside.pickCell(...inside.block.cellAt(pin));
+        if (inside.block && channel != null) inside.pickChannel(channel);
       },
       pickCell: (row, column) => inside.block && inside.pickCell(row, column),
       pickChannel: (channel) => inside.block && inside.pickChannel(channel),
