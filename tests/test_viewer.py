@@ -526,6 +526,26 @@ def test_a_link_restores_the_view(explanation, show):
     assert other.locator(".cv-read-pinned").count() == 0
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_what_a_link_does_not_hold_is_said(explanation, show, granted):
+    permissions = ["clipboard-read", "clipboard-write"] if granted else []
+    page = show(explanation, "#theirs=1", permissions=permissions)
+    if not granted:
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    copy = page.locator(".cv-tools button").first
+    where = "Link copied" if granted else "The link is in the address bar"
+    set_state(page, block="layer2.0")
+    copy.click()
+    expect(copy).to_have_text(where)
+    if granted:
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link.endswith("#theirs=1&block=layer2.0")
+    expect(copy).to_have_text("Copy link")
+    page.evaluate("payload.photo.linked = false; viewer.setPayload(payload)")
+    copy.click()
+    expect(copy).to_have_text(f"{where}. It does not hold your photo.")
+
+
 def test_nonsense_in_a_link_is_ignored(explanation, show):
     page = show(
         explanation,

@@ -36,7 +36,8 @@ def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None
 
     Returns:
         Plain values, ready for JSON. Gates are little-endian uint16 of 65535 times the value,
-        colour tables uint8 [256, 3], both in base64.
+        colour tables uint8 [256, 3], both in base64. A page whose links hold no such photo may
+        set ``["photo"]["linked"]`` to False: the viewer then says so.
     """
     view = explanation.view
     return {

@@ -259,7 +259,8 @@ class Viewer {
 
   buildTools() {
     const attributes = { type: "button", class: "cv-button" };
-    this.copy = h("button", attributes, icon("link"), h("span", {}, this.t("copyLink")));
+    const live = { "aria-live": "polite" };
+    this.copy = h("button", attributes, icon("link"), h("span", live, this.t("copyLink")));
     this.copy.addEventListener("click", () => this.copyLink());
     const languages = this.switchable ? Object.keys(STRINGS) : [];
     const others = languages.filter((lang) => lang !== this.state.lang);
@@ -546,16 +547,19 @@ class Viewer {
   }
 
   async copyLink() {
-    let said = "copied";
+    const held = this.subject.payload.photo.linked !== false;
+    let said = held ? "copied" : "copiedView";
     history.replaceState(null, "", this.link());
     try {
       await navigator.clipboard.writeText(location.href);
     } catch {
-      said = "inAddress";
+      said = held ? "inAddress" : "inAddressView";
     }
     const words = this.copy.querySelector("span");
     setText(words, this.t(said));
-    setTimeout(() => setText(words, this.t("copyLink")), 2000);
+    clearTimeout(this.saidTimer);
+    const back = () => setText(words, this.t("copyLink"));
+    this.saidTimer = setTimeout(back, held ? 2000 : 4000);
   }
 
   destroy() {
