@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -529,7 +530,8 @@ def test_a_link_restores_the_view(explanation, show):
 @pytest.mark.parametrize("granted", [True, False])
 def test_what_a_link_does_not_hold_is_said(explanation, show, granted):
     permissions = ["clipboard-read", "clipboard-write"] if granted else []
-    page = show(explanation, "#theirs=1", permissions=permissions)
+    narrow = {"width": 390, "height": 844}
+    page = show(explanation, "#theirs=1", permissions=permissions, viewport=narrow)
     if not granted:
         page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
     copy = page.locator(".cv-tools button").first
@@ -544,6 +546,7 @@ def test_what_a_link_does_not_hold_is_said(explanation, show, granted):
     page.evaluate("payload.photo.linked = false; viewer.setPayload(payload)")
     copy.click()
     expect(copy).to_have_text(f"{where}. It does not hold your photo.")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_nonsense_in_a_link_is_ignored(explanation, show):
@@ -686,8 +689,55 @@ def test_an_error_leaves_the_photo_and_a_sentence(explanation, show):
     assert still.locator("img").evaluate("e => e.naturalWidth") == sent_photo(broken).width
     assert len(page.expected_errors) == 1
     page.expected_errors.clear()
+    # It stays, in the page's language, whatever is asked of it; and ends with the next photo.
+    set_state(page, block="layer1.0", lang="zh")
+    assert viewer.strings()["zh"]["broken"] in still.inner_text()
     page.evaluate("viewer.setPayload(payload)")
     assert page.locator(".cv-thumb").count() == 8
+
+
+def test_an_error_while_drawing_leaves_the_photo_and_a_sentence(explanation, show):
+    page = show(explanation)
+    page.evaluate(
+        """() => {
+            const { prototype } = CanvasRenderingContext2D;
+            prototype.intact = prototype.putImageData;
+            prototype.putImageData = () => { throw new Error("no pixels"); };
+        }"""
+    )
+    page.locator(".cv-thumb").first.click()
+    still = page.locator(".cv-still")
+    expect(still).to_contain_text("cannot run here")
+    assert still.locator("img").bounding_box()["width"] > 300
+    # Nothing is done any more that was still to be done, and nothing drawn that is not there.
+    page.set_viewport_size({"width": 800, "height": 700})
+    page.emulate_media(media="print")
+    page.wait_for_timeout(400)
+    assert len(page.expected_errors) == 1 and "no pixels" in page.expected_errors.pop()
+    page.emulate_media(media="screen")
+    page.evaluate(
+        "() => { const p = CanvasRenderingContext2D.prototype; p.putImageData = p.intact; }"
+    )
+    other = make_explanation((640, 480), seed=7)
+    page.evaluate("other => viewer.setPayload(other)", payload(other))
+    assert page.locator(".cv-thumb").count() == 8
+    set_state(page, block="layer4.1", opacity=0.55)
+    assert difference(page, other, "layer4.1") <= 2
+
+
+def test_it_draws_without_webgl(browser, explanation, tmp_path):
+    (tmp_path / "viewer.html").write_text(standalone_html(explanation), "utf-8")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-webgl", "--disable-3d-apis"]
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    plain = browser.browser_type.launch(executable_path=executable, args=flags)
+    try:
+        page = plain.new_page(locale="en")
+        page.goto((tmp_path / "viewer.html").as_uri())
+        page.evaluate("viewer.ready")
+        assert page.evaluate("document.createElement('canvas').getContext('webgl') === null")
+        assert difference(page, explanation, "layer4.1") <= 2
+    finally:
+        plain.close()
 
 
 def test_without_javascript_the_photo_and_a_sentence_stay(explanation, show):
@@ -744,6 +794,31 @@ def test_inside_a_gradio_page(browser, explanation):
         page.get_by_role("button", name="none").click()
         page.locator(".cbam-viewer .cv-empty").wait_for()
         assert page.reported == []
+        page.close()
+    finally:
+        blocks.close()
+
+
+def test_a_page_whose_browser_cannot_run_the_script_shows_the_photo(browser, explanation):
+    import gradio as gr
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        shown = viewer.component()
+        gr.Button("photo").click(lambda: payload(explanation), None, shown)
+        gr.Button("none").click(lambda: None, None, shown)
+    url = serve(blocks)
+    try:
+        page = browser.new_page()
+        page.add_init_script("Object.defineProperty(window, 'CbamViewer', { value: undefined })")
+        page.goto(url)
+        page.get_by_role("button", name="photo").click()
+        still = page.locator(".cv-still")
+        still.wait_for()
+        for lang in ("en", "zh"):
+            assert viewer.strings()[lang]["broken"] in still.inner_text()
+        expect(still.locator("img")).to_have_js_property("naturalWidth", explanation.photo.size[0])
+        page.get_by_role("button", name="none").click()
+        expect(still).to_be_hidden()
         page.close()
     finally:
         blocks.close()

@@ -138,6 +138,7 @@ def component(**options) -> gr.HTML:
         head=f"<style>{style()}</style><script>{script()}</script>",
         apply_default_css=False,
         second=None,
+        broken=" ".join(words["broken"] for words in strings().values()),
         **{"value": None} | options,
     )
 

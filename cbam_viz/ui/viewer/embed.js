@@ -1,5 +1,18 @@
 // gr.HTML's js_on_load: gives element, props and watch. The script itself is in the page's head.
 const root = element.querySelector(".cbam-viewer");
+
+if (!window.CbamViewer) {
+  // A browser that does not run the script: the photo and a sentence, whatever photo comes.
+  const still = () => {
+    root.innerHTML = '<figure class="cv-still"><img alt=""><figcaption></figcaption></figure>';
+    root.querySelector("img").src = props.value ? props.value.photo.url : "";
+    root.querySelector("figcaption").textContent = props.broken;
+    root.hidden = !props.value;
+  };
+  watch("value", still);
+  return still();
+}
+
 const given = () => [props.value || null, props.second || null];
 const [first, second] = given();
 // The page has one switch of its language, its own. It hears of every change of what is in view as

@@ -49,14 +49,15 @@ class Viewer {
     const { signal } = this.over;
     window.addEventListener("hashchange", () => this.guarded(() => this.restore()), { signal });
     // Charts take their colours from the style sheet: paper is white whatever the page is.
+    const redraw = () => this.guarded(() => this.chart?.draw());
     const repaint = (paper) => () => {
       root.classList.toggle("cv-paper", paper);
-      this.chart?.draw();
+      redraw();
     };
     window.addEventListener("beforeprint", repaint(true), { signal });
     window.addEventListener("afterprint", repaint(false), { signal });
-    this.resized = new ResizeObserver(() => this.chart?.draw());
-    this.themed = new MutationObserver(() => this.chart?.draw());
+    this.resized = new ResizeObserver(redraw);
+    this.themed = new MutationObserver(redraw);
     this.themed.observe(document.body, { attributeFilter: ["class"] });
   }
 
@@ -69,14 +70,13 @@ class Viewer {
     }
   }
 
+  /** Nothing but the photo and a sentence, until another explanation is opened. */
   fail(error) {
     console.error(error);
     this.rest();
-    this.built = false;
-    const url = this.asked?.photo?.url;
-    const photo = url && h("img", { src: url, alt: "" });
-    const sentence = h("figcaption", { role: "alert" }, this.t("broken"));
-    this.root.replaceChildren(h("figure", { class: "cv-still" }, photo, sentence));
+    this.subject = this.second = this.chart = null;
+    this.broken = true;
+    this.build();
   }
 
   /** Nothing goes on by itself, and nothing is still to be drawn. */
@@ -102,6 +102,7 @@ class Viewer {
       const arrived = beside && !this.second;
       this.subject = subject;
       this.second = beside;
+      this.broken = false;
       this.built = false;
       this.set(arrived ? { compare: "photo" } : {}, ["subject"]);
       this.draw();
@@ -211,7 +212,7 @@ class Viewer {
     this.root.lang = this.state.lang;
     this.built = true;
     if (!this.subject) {
-      this.root.replaceChildren(h("p", { class: "cv-empty" }, this.t("empty")));
+      this.root.replaceChildren(this.broken ? this.buildStill() : this.buildEmpty());
       return;
     }
     const { t } = this;
@@ -234,6 +235,17 @@ class Viewer {
     const top = [this.buildHead(), ...this.buildWarnings(), this.strip.element];
     this.root.replaceChildren(...top, main, this.buildChannels());
     this.resized.observe(this.chart.element);
+  }
+
+  buildEmpty() {
+    return h("p", { class: "cv-empty" }, this.t("empty"));
+  }
+
+  buildStill() {
+    const url = this.asked?.photo?.url;
+    const photo = url && h("img", { src: url, alt: "" });
+    const sentence = h("figcaption", { role: "alert" }, this.t("broken"));
+    return h("figure", { class: "cv-still" }, photo, sentence);
   }
 
   buildHead() {
@@ -530,7 +542,8 @@ class Viewer {
   writeLink() {
     // Browsers allow a page few such calls: once things have come to rest.
     clearTimeout(this.linkTimer);
-    this.linkTimer = setTimeout(() => history.replaceState(null, "", this.link()), 250);
+    const write = () => this.subject && history.replaceState(null, "", this.link());
+    this.linkTimer = setTimeout(write, 250);
   }
 
   /** The address of exactly this view. Parts of the hash that are the page's own stay. */
