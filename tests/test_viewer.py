@@ -12,12 +12,17 @@ from statistics import median
 
 import numpy as np
 import pytest
+import torch
 from helpers import make_explanation, make_photo, pixels
 from PIL import Image
+from test_serving import lively
 
-from cbam_viz.explain.explainer import Explanation
+from cbam_viz.explain.anatomy import Anatomy, dissect
+from cbam_viz.explain.explainer import Explainer, Explanation
 from cbam_viz.explain.photo import Photo
-from cbam_viz.render.overlay import Look, overlay
+from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.resnet import resnet18_cbam
+from cbam_viz.render.overlay import Look, colour_table, overlay
 from cbam_viz.ui import viewer
 from cbam_viz.ui.viewer import payload, standalone_html
 
@@ -31,6 +36,19 @@ def explanation():
     constant = np.random.default_rng(1).uniform(0.48, 0.52, (28, 38)).astype(np.float32)
     photo = Image.open(EXAMPLES / "motorcycle.jpg")
     return make_explanation(photo, spatial={"layer2.1": constant})
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    """A small network whose gates differ from channel to channel."""
+    torch.manual_seed(3)
+    small = Preprocessing(size=96, crop_resize=110)
+    return Explainer(lively(resnet18_cbam(num_classes=5)), preprocessing=small)
+
+
+@pytest.fixture(scope="module")
+def explained(explainer):
+    return explainer.explain(make_photo(200, 150))
 
 
 @pytest.fixture
@@ -82,9 +100,9 @@ def state_of(page) -> dict[str, str]:
     return page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
-def read_canvas(page, selector: str = ".cv-map") -> np.ndarray:
+def read_canvas(page, selector: str = ".cv-map", nth: int = 0) -> np.ndarray:
     """int64 [H, W, 3]: the pixels of a canvas."""
-    url = page.evaluate("s => document.querySelector(s).toDataURL('image/png')", selector)
+    url = page.locator(selector).nth(nth).evaluate("canvas => canvas.toDataURL('image/png')")
     return pixels(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
 
 
@@ -500,6 +518,147 @@ def test_untrained_gates_are_marked(show):
     assert "mean nothing: no such weights" in page.locator(".cv-warning").inner_text()
 
 
+# Feature maps
+
+
+def like(anatomy: Anatomy, gate: list[float]) -> Anatomy:
+    """The block with another channel gate, and with as many of its features."""
+    gate = np.array(gate, np.float32)
+    return replace(anatomy, channel_gate=gate, features=anatomy.features[: len(gate)])
+
+
+def with_features(page) -> None:
+    """Mount the viewer anew, as a page does that has a server to ask for feature maps."""
+    page.evaluate(
+        """() => {
+            viewer.destroy();
+            window.asked = [];
+            const onFeatures = (block) => asked.push(block);
+            window.served = CbamViewer.mount(root, payload, { onFeatures });
+            return served.ready;
+        }"""
+    )
+
+
+def answer(page, *anatomies: Anatomy) -> None:
+    answers = [viewer.features(anatomy) for anatomy in anatomies]
+    page.evaluate("answers => { answers.forEach(served.setFeatures); served.draw(); }", answers)
+
+
+def test_feature_maps_are_on_one_scale(explainer, explained):
+    anatomy = dissect(explainer, explained, "layer3.0")
+    sent = viewer.features(anatomy)
+    assert json.loads(json.dumps(sent)) == sent
+    assert sent["answer"] != viewer.features(anatomy)["answer"]
+    assert (sent["block"], sent["rows"], sent["columns"]) == ("layer3.0", 6, 8)
+    gates = [c["gate"] for c in sent["channels"]]
+    assert gates[:6] == sorted(gates, reverse=True)[:6]
+    assert gates[6:] == sorted(gates)[:6]
+    features = anatomy.features[[c["channel"] for c in sent["channels"]]]
+    assert (sent["low"], sent["high"]) == (features.min(), features.max())
+    step = (sent["high"] - sent["low"]) / 255
+    for channel, map_ in zip(sent["channels"], features, strict=True):
+        assert channel["gate"] == anatomy.channel_gate[channel["channel"]]
+        assert (channel["min"], channel["max"]) == (map_.min(), map_.max())
+        levels = np.frombuffer(base64.b64decode(channel["levels"]), np.uint8)
+        drawn = sent["low"] + step * levels.reshape(map_.shape)
+        assert np.abs(drawn - map_).max() <= 0.501 * step
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        [0.5] * 8,
+        [0.9],
+        [0.2, 0.8, 0.5],
+        [0.5, 0.5, 0.7, 0.7, 0.7],
+        [0.3 + 0.1 * (i % 3) for i in range(20)],
+        [0.5 + 1e-6 * (i % 5) for i in range(16)],  # less apart than what is sent
+    ],
+    ids=["constant", "one", "three", "five", "ties", "close"],
+)
+def test_the_feature_maps_are_of_the_channels_that_are_named(explainer, explained, show, gate):
+    anatomy = like(dissect(explainer, explained, "layer4.1"), gate)
+    *others, last = explained.blocks
+    blocks = (*others, replace(last, channel=anatomy.channel_gate))
+    page = show(replace(explained, blocks=blocks))
+    with_features(page)
+    named = [f"#{c['channel']}" for c in viewer.features(anatomy)["channels"]]
+    assert page.locator(".cv-chip span").all_inner_texts() == named
+    answer(page, anatomy)
+    assert page.locator(".cv-chip canvas").count() == len(named)
+    assert page.locator(".cv-features > button").is_hidden()
+
+
+def test_feature_maps_are_shown_when_asked_for(explainer, explained, show):
+    page = show(explained)
+    assert page.locator(".cv-features > button").is_hidden()  # there is no server to ask
+    with_features(page)
+    button = page.get_by_role("button", name="Show their feature maps")
+    maps = page.locator(".cv-chip canvas")
+    anatomy = {name: dissect(explainer, explained, name) for name in ("layer4.0", "layer4.1")}
+
+    button.click()
+    waiting = page.get_by_role("button", name="Computing…")
+    assert waiting.get_attribute("aria-busy") == "true"
+    waiting.click()
+    assert page.evaluate("asked") == ["layer4.1"]
+    answer(page, anatomy["layer4.0"])  # of another block: kept, not shown
+    assert maps.count() == 0 and waiting.is_visible()
+    answer(page, anatomy["layer4.1"])
+    assert maps.count() == 12 and button.is_hidden()
+    words = page.locator(".cv-features p")
+    assert "one scale for all 12" in words.inner_text()
+    assert words.evaluate("e => e === document.activeElement")
+
+    sent = viewer.features(anatomy["layer4.1"])
+    table = colour_table("viridis").astype(np.int64)
+    for i, channel in enumerate(sent["channels"]):
+        levels = np.frombuffer(base64.b64decode(channel["levels"]), np.uint8).reshape(3, 4)
+        assert np.array_equal(read_canvas(page, ".cv-chip canvas", i), table[levels])
+        said = maps.nth(i).get_attribute("aria-label").replace("−", "-")
+        low, high = re.search(r"([-\d.]+) to ([-\d.]+)$", said).groups()
+        assert said.startswith(f"Feature map of channel {channel['channel']}: highest at ")
+        assert (low, high) == (f"{channel['min']:.2f}", f"{channel['max']:.2f}")
+    ticks = page.locator(".cv-features .cv-bar-ticks span").all_inner_texts()
+    ends = [float(tick.replace("−", "-")) for tick in (ticks[0], ticks[-1])]
+    assert ends == pytest.approx([sent["low"], sent["high"]], abs=0.0051)
+    maps.nth(3).click()
+    page.evaluate("served.draw()")
+    chosen = page.locator(".cv-chip[aria-pressed=true] span")
+    assert chosen.inner_text() == f"#{sent['channels'][3]['channel']}"
+    assert maps.count() == 12
+
+    def show_block(name: str) -> None:
+        page.evaluate("block => { served.setState({ block }); served.draw(); }", name)
+
+    show_block("layer4.0")
+    assert maps.count() == 12  # was kept
+    show_block("layer3.0")
+    assert maps.count() == 0 and button.is_visible()
+    page.evaluate("served.setState({ block: 'layer4.1', lang: 'zh' }); served.draw()")
+    assert maps.count() == 12 and "12 幅图共用一个标度" in words.inner_text()
+
+    # Of another photo nothing is kept, and what comes too late is not taken for it.
+    other = explainer.explain(make_photo(200, 150, seed=1))
+    page.evaluate("other => served.setPayload(other)", payload(other))
+    answer(page, anatomy["layer4.1"])
+    assert maps.count() == 0
+    answer(page, dissect(explainer, other, "layer4.1"))
+    assert maps.count() == 12
+
+
+def test_feature_maps_that_do_not_come_can_be_asked_for_again(explained, show):
+    page = show(explained)
+    page.clock.install()
+    with_features(page)
+    page.get_by_role("button", name="Show their feature maps").click()
+    page.get_by_role("button", name="Computing…").wait_for()
+    page.clock.fast_forward(31_000)
+    page.get_by_role("button", name="Show their feature maps").click()
+    assert page.evaluate("asked") == ["layer4.1", "layer4.1"]
+
+
 # Sharing
 
 
@@ -793,6 +952,48 @@ def test_inside_a_gradio_page(browser, explanation):
         expect(page.get_by_label("Off")).to_be_checked()
         page.get_by_role("button", name="none").click()
         page.locator(".cbam-viewer .cv-empty").wait_for()
+        assert page.reported == []
+        page.close()
+    finally:
+        blocks.close()
+
+
+def test_a_gradio_page_answers_with_feature_maps(browser, explainer, explained):
+    import gradio as gr
+
+    asked = []
+
+    def features(event: gr.EventData):
+        asked.append(event.block)
+        return gr.HTML(features=viewer.features(dissect(explainer, explained, event.block)))
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        shown = viewer.component(value=payload(explained))
+        hidden = {"show_progress": "hidden", "api_visibility": "private"}
+        shown.select(features, None, shown, trigger_mode="multiple", **hidden)
+        gr.Button("second").click(lambda: gr.HTML(second=payload(explained)), None, shown)
+    url = serve(blocks)
+    try:
+        page = opened(browser, url)
+        maps = page.locator(".cv-chip canvas")
+        button = page.get_by_role("button", name="Show their feature maps")
+        for name in ("layer4.1", "layer1.0"):
+            page.locator(".cv-thumb", has_text=name).click()
+            button.click()
+            expect(maps).to_have_count(12)
+            falling = np.argsort(-explained.block(name).channel)
+            named = [f"#{c}" for c in [*falling[:6], *falling[:-7:-1]]]
+            assert page.locator(".cv-chip span").all_inner_texts() == named
+        # Two at once, and one that was answered before: each comes.
+        page.get_by_role("button", name="second").click()
+        expect(page.get_by_label("Photos")).to_be_checked()
+        for name in ("layer2.1", "layer1.0"):
+            page.locator(".cv-thumb", has_text=name).click()
+            button.click()
+        expect(maps).to_have_count(12)
+        page.locator(".cv-thumb", has_text="layer2.1").click()
+        expect(maps).to_have_count(12)
+        assert asked == ["layer4.1", "layer1.0", "layer2.1", "layer1.0"]
         assert page.reported == []
         page.close()
     finally:

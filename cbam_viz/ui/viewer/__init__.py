@@ -7,6 +7,7 @@ build step. Python only says what there is to see: photo, gates, geometry, colou
 import base64
 import io
 import json
+import uuid
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,15 +16,19 @@ from string import Template
 import gradio as gr
 import numpy as np
 
+from ...explain.anatomy import Anatomy
 from ...explain.explainer import NEARLY_CONSTANT, BlockAttention, Explanation, Prediction
 from ...render.overlay import COLOURS, MODES, Look, colour_table
 
 HERE = Path(__file__).parent
-SCRIPTS = ("paint.js", "dom.js", "chart.js", "pane.js", "strip.js", "viewer.js")
+SCRIPTS = ("paint.js", "dom.js", "chart.js", "features.js", "pane.js", "strip.js", "viewer.js")
 
 #: The photo that is sent has no longer side than this, in px.
 PHOTO_SIDE = 1024
 PHOTO_QUALITY = 90
+
+#: How many of the strongest, and of the weakest, channels are named; `chart.js` says the same.
+NAMED = 6
 
 
 def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None = None) -> dict:
@@ -56,6 +61,49 @@ def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None
         "look": {"mode": Look.mode, "colours": Look.colours, "opacity": Look.opacity}
         | {"scale": Look.scale, "keep": Look.keep},
         "nearlyConstant": NEARLY_CONSTANT,
+    }
+
+
+def features(anatomy: Anatomy) -> dict:
+    """The feature maps of the channels that the viewer names: those of the strongest and weakest
+    gates, at most six each, none in both, none of a gate that is the same for all channels.
+
+    Args:
+        anatomy: of one block of the explanation that the viewer shows.
+
+    Returns:
+        Plain values, ready for JSON; about 50 kB at most for a 4:3 photo. The maps are F, before
+        the gates; of each its channel, gate, least and greatest value, and ``levels``: uint8 in
+        base64, from 0 for ``low`` to 255 for ``high``, the least and greatest value of all maps
+        together. Levels of two channels can be compared.
+    """
+    # As `payload` sends it, so that equal gates are the same ones here and there.
+    gate = np.rint(anatomy.channel_gate * 65535.0)
+    falling = np.argsort(-gate, kind="stable")
+    count = min(NAMED, len(gate) // 2) if gate.min() < gate.max() else 0
+    channels = [*falling[:count], *falling[::-1][:count]]
+    maps = anatomy.features[channels]
+    low, high = (float(maps.min()), float(maps.max())) if count else (0.0, 0.0)
+    levels = np.rint((maps - low) * (255.0 / (high - low or 1.0))).astype(np.uint8)
+    rows, columns = anatomy.spatial_gate.shape
+    return {
+        # Gradio passes nothing on that is what it passed on before; two answers never are.
+        "answer": uuid.uuid4().hex,
+        "block": anatomy.name,
+        "rows": rows,
+        "columns": columns,
+        "low": low,
+        "high": high,
+        "channels": [
+            {
+                "channel": int(channel),
+                "gate": float(anatomy.channel_gate[channel]),
+                "min": float(map_.min()),
+                "max": float(map_.max()),
+                "levels": _base64(level),
+            }
+            for channel, map_, level in zip(channels, maps, levels, strict=True)
+        ],
     }
 
 
@@ -126,8 +174,11 @@ def style() -> str:
 def component(**options) -> gr.HTML:
     """The viewer as a component of a Gradio page.
 
-    Its value is a `payload`, or None; ``second``, a prop that can be updated like the value, is
-    the payload of a second photo to compare with, or None.
+    Its value is a `payload`, or None. Two props can be updated like the value, as in
+    ``gr.HTML(features=...)``: ``second``, the payload of a second photo to compare with, or None;
+    and ``features``, the `features` of a block. Those the viewer asks for with the event
+    ``select``, whose handler gets the block's name as ``event.block`` of a ``gr.EventData``;
+    with ``trigger_mode="multiple"``, for one block may be asked for while another is on its way.
 
     Args:
         options: more of ``gr.HTML``'s, ``elem_id`` for example.
@@ -138,6 +189,7 @@ def component(**options) -> gr.HTML:
         head=f"<style>{style()}</style><script>{script()}</script>",
         apply_default_css=False,
         second=None,
+        features=None,
         broken=" ".join(words["broken"] for words in strings().values()),
         **{"value": None} | options,
     )

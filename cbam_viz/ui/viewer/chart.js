@@ -1,6 +1,6 @@
 // The channel weights as bars, and the colour bar.
 
-/** How many of the strongest, and of the weakest, channels are named. */
+/** How many of the strongest, and of the weakest, channels are named; Python says the same. */
 const NAMED = 6;
 
 /** In px: room for the axis, for the mean's label, heights of one row of bars and of several. */
@@ -279,8 +279,9 @@ class ColourBar {
   /**
    * @param {Uint8Array} ramp 256x3, the colours from low to high.
    * @param {object[]} figures of the maps on show.
+   * @param {number} digits of the numbers.
    */
-  set(ramp, low, high, figures) {
+  set(ramp, low, high, figures, digits = 3) {
     const image = new ImageData(256, 1);
     for (let i = 0; i < 256; i++) {
       image.data.set([ramp[3 * i], ramp[3 * i + 1], ramp[3 * i + 2], 255], 4 * i);
@@ -289,13 +290,16 @@ class ColourBar {
     this.low = low;
     this.high = high;
     const whole = low === 0 && high === 1;
-    const format = (v) => (whole ? String(v) : v.toFixed(3));
-    const values = whole ? [0, 0.25, 0.5, 0.75, 1] : [low, (low + high) / 2, high];
+    const format = (v) => (whole || v === 0 ? String(v) : numbered(v, digits));
+    const middle = low < 0 && high > 0 ? 0 : (low + high) / 2;
+    // Where signs differ, 0 says more than the middle does; near an end there is no room for it.
+    const inner = Math.abs(this.at(middle) - 50) < 35 ? [middle] : [];
+    const values = whole ? [0, 0.25, 0.5, 0.75, 1] : [low, ...inner, high];
     this.ticks.replaceChildren(
       ...values.map((value, i) => {
         const neutral = whole && value === 0.5 ? ` ${this.t("neutral")}` : "";
         const tick = h("span", {}, format(value) + neutral);
-        tick.style.left = `${(100 * i) / (values.length - 1)}%`;
+        tick.style.left = high > low ? `${this.at(value)}%` : `${50 * i}%`;
         return tick;
       }),
     );

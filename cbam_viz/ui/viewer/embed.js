@@ -1,4 +1,4 @@
-// gr.HTML's js_on_load: gives element, props and watch. The script itself is in the page's head.
+// gr.HTML's js_on_load: gives element, props, trigger and watch. The script itself is in the page's head.
 const root = element.querySelector(".cbam-viewer");
 
 if (!window.CbamViewer) {
@@ -25,7 +25,9 @@ const viewer = CbamViewer.mount(root, first, {
     const detail = { block, pin, channel };
     document.dispatchEvent(new CustomEvent("cbam-view", { detail }));
   },
+  onFeatures: (block) => trigger("select", { block }),
 });
 watch(["value", "second"], () => viewer.setPayload(...given()));
+watch("features", () => props.features && viewer.setFeatures(props.features));
 document.addEventListener("cbam-lang", ({ detail }) => viewer.setState({ lang: detail }));
 document.addEventListener("cbam-look", ({ detail }) => viewer.setState(detail));

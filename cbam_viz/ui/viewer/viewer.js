@@ -24,7 +24,7 @@ const LINKED = {
 /** What a change of these parts of the state makes necessary. */
 const LOOK = ["subject", "mode", "colours", "opacity", "scale", "keep"];
 const MAPS = [...LOOK, "block", "other", "compare"];
-const CHANNELS = ["subject", "block", "scale", "order", "channel"];
+const CHANNELS = ["subject", "block", "scale", "order", "channel", "features"];
 
 /** The language to begin with: the one asked for, or the browser's. */
 function languageOf(asked) {
@@ -33,10 +33,14 @@ function languageOf(asked) {
 }
 
 class Viewer {
-  constructor(root, { lang, onState, title, switchable = true }) {
+  constructor(root, { lang, onState, onFeatures, title, switchable = true }) {
     this.root = root;
     this.title = title;
     this.onState = onState;
+    this.onFeatures = onFeatures;
+    /** Feature maps of blocks of this explanation, and timers of those that were asked for. */
+    this.features = new Map();
+    this.awaited = new Map();
     this.switchable = switchable;
     const linked = this.stateOfLink();
     this.home = languageOf(lang);
@@ -79,8 +83,11 @@ class Viewer {
     this.build();
   }
 
-  /** Nothing goes on by itself, and nothing is still to be drawn. */
+  /** Nothing goes on by itself, nothing is awaited, and nothing is still to be drawn. */
   rest() {
+    this.features.clear();
+    this.awaited.forEach(clearTimeout);
+    this.awaited.clear();
     if (this.strip) this.strip.stop();
     cancelAnimationFrame(this.frame);
     cancelAnimationFrame(this.thumbFrame);
@@ -323,9 +330,17 @@ class Viewer {
     this.controls.order = order;
     this.channelCount = h("span");
     this.extremes = h("div", { class: "cv-extremes" });
+    this.ask = h("button", { type: "button", class: "cv-button" });
+    this.ask.addEventListener("click", () => this.guarded(() => this.askForFeatures()));
+    this.featureWords = h("p", { class: "cv-small", tabindex: "-1" });
+    this.featureBar = new ColourBar(this.t);
+    const scale = [this.featureWords, this.featureBar.element];
+    this.featureScale = h("div", { class: "cv-feature-scale" }, scale);
+    const features = h("div", { class: "cv-features" }, this.ask, this.featureScale);
     const heading = [h("h2", {}, this.t("channels")), this.channelCount, order.element];
     const head = h("div", { class: "cv-section-head" }, heading);
-    return h("section", { class: "cv-channels" }, head, this.chart.element, this.extremes);
+    const parts = [head, this.chart.element, this.extremes, features];
+    return h("section", { class: "cv-channels" }, parts);
   }
 
   // Showing the state.
@@ -446,6 +461,26 @@ class Viewer {
       this.buildExtremes("weakest", chart.weakest(), block.channel),
     );
     extremes.querySelectorAll("button")[focused]?.focus();
+    this.showFeatures(block);
+  }
+
+  /** The scale of the feature maps, or the button that asks for them. */
+  showFeatures(block) {
+    const { ask, extremes, featureScale, t } = this;
+    const maps = this.features.get(block.name);
+    const busy = this.awaited.has(block.name);
+    extremes.classList.toggle("cv-mapped", Boolean(maps));
+    extremes.style.setProperty("--cv-cells", block.columns / block.rows);
+    setText(ask, t(busy ? "fetching" : "showFeatures"));
+    ask.setAttribute("aria-busy", busy);
+    featureScale.hidden = !maps;
+    const focused = document.activeElement === ask;
+    ask.hidden = Boolean(maps) || !this.onFeatures || !this.chart.named;
+    if (!maps) return;
+    setText(this.featureWords, t("featuresNote", { count: maps.count }));
+    const table = this.subject.tables[FEATURE_COLOURS];
+    this.featureBar.set(table, maps.low, maps.high, [], 2);
+    if (focused) this.featureWords.focus({ preventScroll: true });
   }
 
   /** Some channels by name; a click marks one on the chart. */
@@ -454,11 +489,26 @@ class Viewer {
       const pressed = channel === this.state.channel;
       const attributes = { type: "button", class: "cv-chip", "aria-pressed": String(pressed) };
       const words = [h("span", {}, `#${channel}`), h("b", {}, weights[channel].toFixed(3))];
-      const button = h("button", attributes, words);
+      const button = h("button", attributes, this.buildFeatures(channel), words);
       button.addEventListener("click", () => this.change({ channel: pressed ? null : channel }));
       return h("li", {}, button);
     });
     return h("div", { class: `cv-${key}` }, h("h3", {}, this.t(key)), h("ul", {}, items));
+  }
+
+  /** A channel's feature map, if there is one. */
+  buildFeatures(channel) {
+    const maps = this.features.get(this.state.block);
+    const map = maps?.maps.get(channel);
+    if (!map) return null;
+    const ends = { low: numbered(map.min, 2), high: numbered(map.max, 2) };
+    const at = map.levels.indexOf(map.levels.reduce((a, b) => Math.max(a, b)));
+    const place = this.placeOf(at, this.subject.block(this.state.block));
+    const key = ends.low === ends.high ? "featuresConstant" : "featuresAlt";
+    const alt = this.t(key, { channel, place, ...ends });
+    const canvas = h("canvas", { role: "img", "aria-label": alt, title: alt });
+    maps.paint(canvas, channel, this.subject.tables[FEATURE_COLOURS]);
+    return canvas;
   }
 
   /** The cells under the pointer and under the pin: on the pictures, on the bar, in words. */
@@ -501,11 +551,14 @@ class Viewer {
     const { min, max } = block.figures.spatial;
     const values = { block: block.name, low: min.toFixed(2), high: max.toFixed(2) };
     if (subject.isConstant(block.figures.spatial)) return this.t("altConstant", values);
-    const at = block.spatial.indexOf(max);
+    return this.t("alt", { ...values, place: this.placeOf(block.spatial.indexOf(max), block) });
+  }
+
+  /** In words, in which ninth of a block's map a cell lies. */
+  placeOf(at, { rows, columns }) {
     const third = (cell, cells) => Math.min(2, Math.floor((3 * (cell + 0.5)) / cells));
-    const row = third(Math.floor(at / block.columns), block.rows);
-    const column = third(at % block.columns, block.columns);
-    return this.t("alt", { ...values, place: this.t(`place${row}${column}`) });
+    const row = third(Math.floor(at / columns), rows);
+    return this.t(`place${row}${third(at % columns, columns)}`);
   }
 
   // What the visitor does.
@@ -523,6 +576,28 @@ class Viewer {
     const same = cell && pinned && cell.row === pinned.row && cell.column === pinned.column;
     // A place on the photo, not a cell: it means something in every block.
     this.set({ pin: cell && !same ? point.map((share) => Math.round(share * 1e4) / 1e4) : null });
+  }
+
+  askForFeatures() {
+    const { block } = this.state;
+    if (this.awaited.has(block)) return;
+    const again = () => {
+      this.awaited.delete(block);
+      this.set({}, ["features"]);
+    };
+    this.awaited.set(block, setTimeout(() => this.guarded(again), PATIENCE));
+    this.set({}, ["features"]);
+    this.onFeatures(block);
+  }
+
+  /** Keep the feature maps of a block of this explanation; what comes too late is of another. */
+  setFeatures(answer) {
+    const block = this.subject?.block(answer.block);
+    if (!block || !FeatureMaps.isOf(block, answer)) return;
+    clearTimeout(this.awaited.get(block.name));
+    this.awaited.delete(block.name);
+    this.features.set(block.name, new FeatureMaps(answer));
+    this.set({}, ["features"]);
   }
 
   // The link.
@@ -596,10 +671,13 @@ window.CbamViewer = {
    *   with a copy of the state after every change of it; second: payload of a second photo,
    *   shown beside the first as soon as there is one;
    *   title: whether to show a title, for a page that has no other; switchable: false for a page
-   *   that changes the language itself, by setState({lang}), and keeps `lang` in the address.
-   * @returns {{setPayload, setState, draw, destroy, ready}} setPayload(payload, second) gives a
-   *   promise, and of several calls the last one wins; setState(patch) draws at the browser's
-   *   next frame, draw() at once; ready is the promise of the first payload.
+   *   that changes the language itself, by setState({lang}), and keeps `lang` in the address;
+   *   onFeatures: called with a block's name when the visitor asks for its feature maps, to be
+   *   answered by setFeatures; without it they cannot be asked for.
+   * @returns {{setPayload, setState, setFeatures, draw, destroy, ready}} setPayload(payload,
+   *   second) gives a promise, and of several calls the last one wins; setState(patch) draws at
+   *   the browser's next frame, draw() at once; setFeatures(answer) takes what Python's `features`
+   *   gives; ready is the promise of the first payload.
    */
   mount(element, payload, options = {}) {
     const viewer = new Viewer(element, options);
@@ -607,6 +685,7 @@ window.CbamViewer = {
     return {
       setPayload,
       setState: (patch) => viewer.guarded(() => viewer.set(patch)),
+      setFeatures: (answer) => viewer.guarded(() => viewer.setFeatures(answer)),
       draw: () => viewer.draw(),
       destroy: () => viewer.destroy(),
       ready: setPayload(payload, options.second),

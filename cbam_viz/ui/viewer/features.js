@@ -1,0 +1,46 @@
+// The feature maps of the channels that are named, as Python's `features` sends them.
+
+/** Not the colours that attention has to begin with: these are not taken for attention. */
+const FEATURE_COLOURS = "viridis";
+/** After so many ms without an answer, it can be asked for again. */
+const PATIENCE = 30000;
+/** Two ways of computing one gate differ by less than this; the gates of two photos hardly do. */
+const SAME_GATE = 1e-3;
+
+/** The maps of one block, by channel, on one scale. */
+class FeatureMaps {
+  constructor({ low, high, columns, channels }) {
+    this.low = low;
+    this.high = high;
+    this.columns = columns;
+    this.count = channels.length;
+    this.maps = new Map();
+    for (const { channel, min, max, levels } of channels) {
+      this.maps.set(channel, { min, max, levels: decodeBytes(levels) });
+    }
+  }
+
+  /** Whether an answer is about a block as it is here, and not on the photo that was here before. */
+  static isOf(block, { rows, columns, channels }) {
+    const same = ({ channel, gate }) => Math.abs(gate - block.channel[channel]) < SAME_GATE;
+    return rows === block.rows && columns === block.columns && channels.every(same);
+  }
+
+  /** Draw a channel's map, one px a cell. */
+  paint(canvas, channel, table) {
+    const { levels } = this.maps.get(channel);
+    canvas.width = this.columns;
+    canvas.height = levels.length / this.columns;
+    const image = new ImageData(canvas.width, canvas.height);
+    levels.forEach((level, i) => {
+      image.data.set([...table.subarray(3 * level, 3 * level + 3), 255], 4 * i);
+    });
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+}
+
+/** A number with a true minus sign, and none before a rounded 0. */
+function numbered(value, digits) {
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+}
