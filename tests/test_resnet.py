@@ -362,6 +362,19 @@ def test_unknown_options_are_refused():
         resnet50_cbam(reductoin=16)
 
 
+@pytest.mark.parametrize("options", [{}, {"mlp_bias": False, "spatial_norm": False}])
+def test_only_neutral_gates_can_be_undone(options):
+    model = resnet18_cbam(num_classes=3, **options)
+    assert model.plain_state() is None
+    model.neutralise_gates()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    assert model.plain_state() is not None
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    with torch.no_grad():
+        model.layer3[1].channel_attention.fc2.weight[0, 0] = 1e-3
+    assert model.plain_state() is None
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"])
 @torch.inference_mode()
 def test_torchvisions_weights_under_neutral_gates_compute_what_they_did(name, monkeypatch):

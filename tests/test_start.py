@@ -175,7 +175,7 @@ def test_checkpoints_that_do_not_fit(folder):
         start(Recipe(model="resnet50_cbam", init=path), CLASSES, unasked)
     with pytest.raises(ValueError, match="nothing would learn; set it to 0"):
         start(Recipe(init=path, frozen_epochs=1), CLASSES, unasked)
-    with pytest.raises(ValueError, match="a plain network cannot start from"):
+    with pytest.raises(ValueError, match="a plain network cannot .* gates are not neutral"):
         start(Recipe(init=path, plain=True), CLASSES, unasked)
     with pytest.raises(ValueError, match="no model 'nowhere'"):
         start(Recipe(init="nowhere"), CLASSES, unasked)
@@ -188,3 +188,19 @@ def test_a_plain_network_under_gates_is_itself(photos):
     assert torch.equal(model.eval()(photos), plain(photos))
     with pytest.raises(RuntimeError, match="[Uu]nexpected|mismatch"):
         load_plain(model, get_model("resnet34").state_dict())
+
+
+def test_a_plain_network_starts_from_what_a_plain_run_made(tmp_path, photos):
+    plain = lively(get_model("resnet18", num_classes=3))
+    model = resnet18_cbam(num_classes=3).eval()
+    load_plain(model, plain.state_dict())
+    save_checkpoint(Checkpoint("mine", model, CLASSES, Preprocessing()), tmp_path, half=False)
+    recipe = Recipe(init=str(tmp_path), plain=True)
+    again, pretrained = start(recipe, CLASSES, unasked)
+    assert not isinstance(again, ResNetCBAM)
+    assert {"conv1", "layer4", "fc"} <= pretrained
+    state = plain.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in again.state_dict().items())
+    other, pretrained = start(recipe, ("ant", "bee"), unasked)
+    assert other.fc.out_features == 2 and "fc" not in pretrained
+    assert torch.equal(other.layer4[1].bn2.weight, plain.layer4[1].bn2.weight)

@@ -5,6 +5,7 @@ before the shortcut is added and before the final ReLU (figure 3 of the paper).
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -156,6 +157,23 @@ class ResNetCBAM(
                 nn.init.zeros_(norm.bias)
             b.last_norm.weight *= 4
             b.last_norm.bias *= 4
+
+    @torch.no_grad()
+    def plain_state(self) -> dict[str, Tensor] | None:
+        """The weights that `load_plain` would make this network of, bit for bit.
+
+        Returns:
+            Under torchvision's names; None if the gates are not as `neutralise_gates` sets them.
+        """
+        twin = deepcopy(self)
+        twin.neutralise_gates()
+        neutral = twin.state_dict()
+        if any("attention" in k and (v != neutral[k]).any() for k, v in self.state_dict().items()):
+            return None
+        for b in twin.blocks().values():  # now scaled twice
+            b.last_norm.weight /= 16
+            b.last_norm.bias /= 16
+        return {k: v for k, v in neutral.items() if "attention" not in k}
 
 
 def plain_weights(name: str) -> dict[str, Tensor]:

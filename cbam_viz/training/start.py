@@ -1,6 +1,7 @@
 """Where training starts: pretrained weights, under gates that change nothing yet."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +65,11 @@ def start(
     return _from_checkpoint(recipe, classes)
 
 
-def _from_checkpoint(recipe: Recipe, classes: Sequence[str]) -> tuple[ResNetCBAM, set[str]]:
-    if recipe.plain:
-        raise ValueError(f"a plain network cannot start from {recipe.init}, which has gates")
+def _from_checkpoint(recipe: Recipe, classes: Sequence[str]) -> tuple[ResNet, set[str]]:
     checkpoint = load_checkpoint(recipe.init)
     theirs = checkpoint.model._hub_mixin_config
-    model = build(recipe, len(classes), **{k: theirs[k] for k in GATE_OPTIONS})
+    gated = replace(recipe, plain=False)
+    model = build(gated, len(classes), **{k: theirs[k] for k in GATE_OPTIONS})
     ours = model._hub_mixin_config
     for key in ("block", "layers", "groups", "width_per_group"):
         if ours[key] != theirs[key]:
@@ -78,6 +78,13 @@ def _from_checkpoint(recipe: Recipe, classes: Sequence[str]) -> tuple[ResNetCBAM
                 "name the constructor that fits as `model`, or give another `init`"
             )
     state = checkpoint.model.state_dict()
+    if recipe.plain:
+        model, state = build(recipe, len(classes)), checkpoint.model.plain_state()
+        if state is None:
+            raise ValueError(
+                f"a plain network cannot start from {recipe.init}, whose gates are not neutral; "
+                "give the model of a plain run"
+            )
     if checkpoint.classes != tuple(classes):  # another classifier: its rows mean other things
         state = {k: v for k, v in state.items() if not k.startswith("fc.")}
     elif recipe.frozen_epochs:

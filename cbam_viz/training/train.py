@@ -34,9 +34,11 @@ from .data import (
 )
 from .learner import Learner
 from .log import RunLog
-from .recipe import Recipe
+from .recipe import Recipe, recipe_before
 from .start import build, load_plain, start
 
+# In a run's folder: what it goes on from, its model, the run that it starts from.
+LAST, MODEL, START = "last.pt", "model", "start"
 SAVE_EVERY_S = 120
 REPORT_EVERY = 20  # steps: a report waits for what the device is doing
 BROKEN_AT_MOST = 0.01
@@ -50,6 +52,8 @@ def train(
     stop_at: int | None = None,
 ) -> Path:
     """Train, or go on where a stopped run of the same folder was.
+
+    A recipe that starts from another one's model has that one trained first, in ``out / "start"``.
 
     Args:
         recipe: what to do.
@@ -69,14 +73,26 @@ def train(
             holds a run of another recipe. The message says what to do.
         OSError: something cannot be read or saved; what was saved before stays whole.
     """
+    # The start's model is written anew even if its run was over: a kill may have left half of it.
+    if (first := recipe_before(recipe)) and not (out / LAST).exists():
+        _train(first, data, out / START, workers)
+    accelerator = _train(recipe, data, out, workers, stop_at)
+    accelerator.end_training()
+    return out / MODEL
+
+
+def _train(
+    recipe: Recipe, data: str | Path, out: Path, workers: int | None, stop_at: int | None = None
+) -> Accelerator:
+    """One run, up to its model; all processes have it when this returns."""
     run = Run(recipe, data, out, workers)
     stop = run.learner.steps if stop_at is None else min(stop_at, run.learner.steps)
     with RunLog(out, run.learner.step, run.learner.steps, run.rows, run.writes) as log:
         while run.learner.step < stop:
             run.epoch(stop, log)
-    folder = run.export(out / "model")
-    run.accelerator.end_training()
-    return folder
+    run.export(out / MODEL)
+    run.accelerator.wait_for_everyone()
+    return run.accelerator
 
 
 class Run:
@@ -98,7 +114,7 @@ class Run:
             self.photos, self.held = find_photos(data)
         self.sampler = EpochSampler(self.photos.labels, recipe.class_balance, recipe.seed)
         self.broken: set[str] = set()
-        self.last = out / "last.pt"
+        self.last = out / LAST
         out.mkdir(parents=True, exist_ok=True)
         self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
         self.saved = time.monotonic()
@@ -257,7 +273,10 @@ def _begin(
         model = build(recipe, len(photos.classes), **state["options"])
         pretrained = set(state["pretrained"])
     else:
-        model, pretrained = start(recipe, photos.classes, lambda: _some(photos, recipe))
+        begin = recipe
+        if recipe_before(recipe):
+            begin = replace(recipe, init=str(last.parent / START / MODEL))
+        model, pretrained = start(begin, photos.classes, lambda: _some(photos, recipe))
     learner = Learner(recipe, model, pretrained, len(photos.classes), per_epoch, accelerator)
     if state:
         learner.load_state_dict(state)
