@@ -292,3 +292,110 @@ def test_what_a_visitor_types_is_never_a_path(name, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     with pytest.raises(WeightsError, match="no model"):
         Explainers(["resnet18-cbam-everyday117"]).get(name)
+
+
+def test_the_page_speaks_chinese_to_a_chinese_browser_and_can_be_switched(browser, address):
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    give(page, COFFEE)
+    names = Explainer.from_pretrained().explain(COFFEE).predictions[0]
+    assert predicted(page) == names.label_zh
+
+    def shown() -> str:
+        page.wait_for_timeout(1000)
+        return page.title() + page.locator("body").inner_text()
+
+    chinese = shown()
+    for words in ("卷积块注意力模块", "示例照片", "所有块", "块的内部", "下载全部", "复制链接"):
+        assert words in chinese
+    # What is left in Latin letters are names, units, and Gradio's own.
+    left = {"Every block", "Inside a block", "Predictions", "Example photos", "Photo", "Channel"}
+    assert [w for w in left if w in chinese] == []
+    page.locator("#cv-header nav").click()
+    english = shown()
+    assert predicted(page) == names.label
+    assert "lang=en" in page.url
+    assert [w for w in left if w not in english] == []
+    assert re.findall(r"[\u4e00-\u9fff]+", english) == ["中文"]
+    page.reload()  # it is remembered, and the link says it
+    page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    assert "Inside a block" in shown()
+    context.close()
+
+
+def test_a_link_restores_photo_block_cell_and_tab(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    model = "resnet18-cbam-everyday117"
+    page.goto(f"{address}#photo=coffee&model={model}&tab=inside&block=layer3.1&pin=0.1,0.9")
+    page.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    assert "Inside layer3.1" in page.locator("#cv-inside").inner_text()
+    picked = page.locator("#cv-inside .ci-mark[style]").first.get_attribute("style")
+    expected = Explainer.from_pretrained().explain(COFFEE)
+    width, height = expected.view.size
+    stride = expected.block("layer3.1").stride
+    row, column = round((0.9 * height - 0.5) / stride), round((0.1 * width - 0.5) / stride)
+    assert f"--row:{row};--column:{column};" in picked
+    page.get_by_role("tab", name="Every block").click()
+    page.wait_for_selector("#cv-viewer canvas")
+    assert page.locator(".cv-thumb[aria-selected=true]").inner_text().startswith("layer3.1")
+    page.wait_for_timeout(500)
+    for part in ("photo=coffee", f"model={model}", "block=layer3.1", "pin=0.1"):
+        assert part in page.url
+    assert "tab=" not in page.url
+    give(page, EXAMPLES / "cat.jpg")
+    page.wait_for_function("location.hash.includes('photo=cat')")
+    context.close()
+
+
+def test_a_link_to_what_is_not_here(browser, address):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}#photo=../../setup&model=no-such&tab=x&block=layer9.9&pin=7,x")
+    toast = page.locator("[data-testid=toast-body]")
+    toast.wait_for()
+    assert "cannot be had here" in toast.inner_text()
+    give(page, COFFEE)
+    assert page.locator(".cv-thumb[aria-selected=true]").inner_text().startswith("layer4.1")
+    context.close()
+
+
+def test_both_tabs_show_one_block_and_one_cell(tab):
+    give(tab, COFFEE)
+    tab.locator(".cv-thumb", has_text="layer2.0").click()
+    tab.get_by_role("tab", name="Inside a block").click()
+    tab.wait_for_function(
+        "document.querySelector('#cv-inside')?.innerText.includes('Inside layer2.0')"
+    )
+    tab.locator("#cv-inside .ci-grid canvas").first.click(position={"x": 3, "y": 3})
+    tab.wait_for_function("location.hash.includes('pin=')")
+    tab.get_by_role("tab", name="Every block").click()
+    assert "row 0, column 0" in tab.locator("#cv-viewer").inner_text()
+
+
+def test_a_second_photo_is_shown_beside_the_first(tab):
+    give(tab, COFFEE)
+    tab.get_by_text("A second photo to compare with").click()
+    tab.set_input_files("#cv-second input[type=file]", EXAMPLES / "cat.jpg")
+    tab.wait_for_function(
+        "document.querySelector('#cv-viewer')?.innerText.includes('Second photo · layer4.1')"
+    )
+    assert tab.locator(".cv-pane:visible").count() == 2
+
+
+def test_16_bit_files_arrive_as_they_are_on_the_page_too(tab, tmp_path):
+    """Also after an example: Gradio's own way with examples would bring its decoding back."""
+    ramp = np.linspace(0, 65535, 200 * 300).reshape(200, 300).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    tab.locator(".gallery-item").first.click()
+    tab.wait_for_selector("#cv-viewer canvas")
+    tab.set_input_files("#cv-photo input[type=file]", tmp_path / "deep.png")
+    tab.wait_for_function(
+        "document.querySelector('.cv-status')?.innerText.includes('300 × 200')", timeout=60_000
+    )
+    expected = Explainer.from_pretrained().explain(tmp_path / "deep.png").predictions[0]
+    assert predicted(tab) == expected.label
+    share = tab.locator("#cv-summary li b").first.inner_text()
+    assert float(share.removesuffix("%")) == pytest.approx(100 * expected.probability, abs=0.06)

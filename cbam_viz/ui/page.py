@@ -446,7 +446,7 @@ def build(model: str | None = None) -> gr.Blocks:
         opened.then(**looking_inside, js=the_viewers)
         block.input(**looking_inside)
         block.input(None, [block], None, js="(block) => CbamPage.show(block)", **private)
-        attention.select(features, [result], [attention], **private)
+        attention.select(features, [result], [attention], trigger_mode="multiple", **private)
         most.change(
             lambda result, most: _summary(result and result[1], explainers.opened, most),
             [result, most],

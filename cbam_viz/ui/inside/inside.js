@@ -178,7 +178,7 @@ class Inside {
         const { examples, maps, columns, channels } = this.block;
         const most = maps.gate.indexOf(maps.gate.reduce((a, b) => Math.max(a, b)));
         this.cell = pin ? this.block.cellAt(pin) : [Math.floor(most / columns), most % columns];
-        this.channel = channel >= 0 && channel < channels ? channel : examples[0].channel;
+        this.channel = channel != null && channel < channels ? channel : examples[0].channel;
       }
       this.build();
     });
