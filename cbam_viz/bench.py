@@ -31,13 +31,24 @@ from .render.overlay import Look, overlay
 #: Size of the photo, as a phone's messenger sends it, and of the picture on the page.
 PHOTO, PAGE = (1024, 768), (1024, 768)
 
+#: What training is measured on, if there are photos.
+RECIPE = "resnet18-cbam-everyday117"
 
-def run(rounds: int, memory: int) -> None:
-    """Print a table of medians in ms for both depths, and the growth of memory if asked for."""
+
+def run(rounds: int, memory: int, data: str | None = None) -> None:
+    """Print a table of medians in ms for both depths, and what else is asked for.
+
+    Args:
+        rounds: of everything in the table.
+        memory: over so many explanations its growth is told; 0 for none.
+        data: photos on which the speed of training is told, as `find_photos` takes them.
+    """
     torch.manual_seed(0)
     bundled = load_checkpoint()
     random50 = Explainer(resnet50_cbam(), name="resnet50-cbam, random weights")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {rounds} rounds")
+    if data:  # first: what is wrong with the photos is better known at once
+        _training(data)
     for explainer, plain in (
         (Explainer.from_checkpoint(bundled), resnet18()),
         (random50, resnet50()),
@@ -153,6 +164,19 @@ def _opening() -> None:
         peak = float(done.stdout)
         print(f"its peak memory: {peak:.0f} MB, {peak / size:.2f} x the file")
     print(f"opening the bundled model: {median(load_checkpoint):.3f} s")
+
+
+def _training(data: str) -> None:
+    """How fast training is on photos beside bare passes on random numbers of the same size."""
+    from .training.recipe import load_recipe
+    from .training.throughput import throughput
+
+    recipe = load_recipe(RECIPE)
+    side = recipe.sizes[-1][2]
+    fed, bare, ratio = throughput(recipe, data)
+    print(f"\ntraining by {RECIPE}, {recipe.batch_size} photos of {side} x {side} px a step: "
+          f"{fed:.1f} photos/s,\nbare passes forward and backward {bare:.1f} photos/s, "
+          f"{ratio:.2f} x (median of the ratios in turn)")  # fmt: skip
 
 
 def _memory(explainer: Explainer, photos: int) -> None:

@@ -4,6 +4,8 @@ import argparse
 import glob
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command("bench", _bench, "measure speed and memory on this machine")
     p.add_argument("--rounds", type=int, default=20, help="of everything in turn (default 20)")
+    p.add_argument("--data", metavar="DIR",
+                   help="photos by class; without them training's speed is left out")  # fmt: skip
     p.add_argument("--memory", type=int, default=0, metavar="N",
                    help="also explain N photos and tell how much memory grew")  # fmt: skip
     return parser
@@ -199,15 +203,22 @@ def _models(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train(arguments: argparse.Namespace) -> int:
-    from .training.recipe import load_recipe
-
+@contextmanager
+def _for_training() -> Iterator[None]:
+    """Say how to get what only training needs, if it is not there."""
     try:
-        from .training.train import train
+        yield
     except ModuleNotFoundError as error:
         raise ValueError(
             f"training needs {error.name}, which is not installed; `pip install .[train]` adds it"
         ) from error
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .training.recipe import load_recipe
+
+    with _for_training():
+        from .training.train import train
 
     recipe = load_recipe(arguments.recipe)
     changes = {"init": arguments.init} if arguments.init else {}
@@ -232,5 +243,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from .bench import run
 
-    run(arguments.rounds, arguments.memory)
+    with _for_training():
+        run(arguments.rounds, arguments.memory, arguments.data)
     return 0

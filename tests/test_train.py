@@ -21,7 +21,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import resnet18
 
-from cbam_viz import Explainer
+from cbam_viz import Explainer, bench
 from cbam_viz.models.checkpoints import load_checkpoint
 from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM, resnet18_cbam
 from cbam_viz.training import recipe as recipe_module
@@ -614,5 +614,23 @@ def test_the_shipped_recipe_on_real_photos(tmp_path, monkeypatch):
 
 
 def test_throughput_is_measured(data):
-    fed, bare = throughput(RECIPE, data, steps=2, rounds=1, workers=0)
+    # More steps than an epoch has, and a start that is not made for it.
+    recipe = replace(RECIPE, init="no such recipe", frozen_epochs=1)
+    fed, bare, ratio = throughput(recipe, data, steps=PER_EPOCH + 2, rounds=1, workers=1)
     assert 0 < fed < 10 * bare
+    assert ratio == fed / bare
+
+
+def test_bench_tells_how_fast_training_is(data, monkeypatch, capsys):
+    asked = []
+
+    def measured(recipe, data):
+        asked.append((recipe, data))
+        return 90.04, 100.0, 0.91
+
+    monkeypatch.setattr("cbam_viz.training.throughput.throughput", measured)
+    bench._training(data)
+    assert asked == [(load_recipe("resnet18-cbam-everyday117"), data)]
+    told = capsys.readouterr().out
+    assert "64 photos of 176 x 176 px a step: 90.0 photos/s" in told
+    assert "100.0 photos/s, 0.91 x" in told

@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from .train import Run
 
 def throughput(
     recipe: Recipe, data: str | Path, steps: int = 20, rounds: int = 3, workers: int | None = None
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """How fast training is on photos, and how fast it could be if these cost nothing.
 
     Both are measured in turn, round after round, at the greatest side of the recipe's last size
     and with nothing frozen: training steps as `train` takes them, from files to averaged weights;
-    and bare passes, forward and backward, on one batch of random numbers.
+    and bare passes, forward and backward, on one batch of random numbers. Weights make no
+    difference, so none are fetched.
 
     Args:
         recipe: says what a step is.
@@ -32,14 +33,15 @@ def throughput(
         workers: as in `train`.
 
     Returns:
-        Photos/s of training, photos/s of the bare passes.
+        Photos/s of training, photos/s of the bare passes, and the first over the second: medians
+        over the rounds each, so that the third is of ratios taken in turn.
     """
     side = recipe.sizes[-1][2]
-    recipe = replace(recipe, sizes=[[0, side, side]])
+    recipe = replace(recipe, init="scratch", frozen_epochs=0, sizes=[[0, side, side]])
     with tempfile.TemporaryDirectory() as folder:
         run = Run(recipe, data, Path(folder), workers)
     learner, n = run.learner, recipe.batch_size
-    learner.begin_epoch(recipe.frozen_epochs)
+    learner.begin_epoch(0)
     x = torch.randn(n, 3, side, side, device=run.accelerator.device)
     x = x.to(memory_format=torch.channels_last)
     y = torch.randint(len(run.photos.classes), (n,), device=x.device)
@@ -50,8 +52,13 @@ def throughput(
         run.accelerator.backward(loss)
         return loss
 
-    def rate(step: Callable[[], Tensor]) -> float:
-        step()  # the first one warms up
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield from run.batches(side)
+
+    def rate(step: Callable[[], Tensor], warmup: int) -> float:
+        for _ in range(warmup):
+            step()
         began = time.perf_counter()
         for _ in range(steps):
             loss = step()
@@ -60,8 +67,12 @@ def throughput(
 
     fed, unfed = [], []
     for _ in range(rounds):
-        unfed.append(rate(bare))
-        batches = run.batches(side)
-        fed.append(rate(lambda batches=batches: learner.learn(*next(batches))[0]))
-        batches.close()
-    return statistics.median(fed), statistics.median(unfed)
+        unfed.append(rate(bare, 1))
+        source = batches()
+        # Each worker makes two batches ahead: those that were made before the clock starts are
+        # not counted.
+        warmup = 1 + 2 * run.workers
+        fed.append(rate(lambda source=source: learner.learn(*next(source))[0], warmup))
+        source.close()
+    ratios = (a / b for a, b in zip(fed, unfed, strict=True))
+    return statistics.median(fed), statistics.median(unfed), statistics.median(ratios)
