@@ -1,5 +1,5 @@
 // What of the page goes on in the browser: its language, its link, and what its parts tell one
-// another. `words` is in scope: the titles and the names of the languages.
+// another. `words` is in scope: the title and the examples' names, by language.
 
 window.CbamPage = (() => {
   const LOCALES = { en: "en", zh: "zh-CN" };
@@ -39,9 +39,18 @@ window.CbamPage = (() => {
     if (core) (await import(core)).changeLocale(LOCALES[lang]);
   }
 
+  /** Titles, and names for the examples, whose buttons have none. */
+  function name(lang) {
+    document.title = words[lang].title;
+    for (const image of document.querySelectorAll("#cv-examples button img")) {
+      const file = image.src.split("/").pop().split(".")[0];
+      image.closest("button").ariaLabel = words[lang][`example_${file}`];
+    }
+  }
+
   function say(lang) {
     document.documentElement.lang = LOCALES[lang];
-    document.title = words[lang].title;
+    name(lang);
     document.dispatchEvent(new CustomEvent("cbam-lang", { detail: lang }));
   }
 
@@ -70,7 +79,7 @@ window.CbamPage = (() => {
     turn,
     /** Once Gradio is there. @returns {object} what the server must know to follow the link. */
     begin() {
-      document.title = words[language].title; // Gradio has set the English one by now
+      name(language); // Gradio has set its own title by now
       if (language !== known(navigator.language)) translate(language);
       return { ...Object.fromEntries(LINKED.map((key) => [key, asked.get(key)])), language };
     },

@@ -367,6 +367,7 @@ def build(model: str | None = None) -> gr.Blocks:
                     samples=[[str(f)] for f in sorted(EXAMPLES.glob("*.jpg"))],
                     label=t("examples"),
                     samples_per_page=12,
+                    elem_id="cv-examples",
                 )
                 with gr.Accordion(t("secondPhoto"), open=False):
                     second = photo_input(
@@ -477,7 +478,8 @@ def build(model: str | None = None) -> gr.Blocks:
 
 def _script() -> str:
     """The page's own script, with what it says."""
-    own = {k: {"title": w["title"]} for k, w in words().items()}
+    said = ["title", *(f"example_{f.stem}" for f in EXAMPLES.glob("*.jpg"))]
+    own = {lang: {key: w[key] for key in said} for lang, w in words().items()}
     script = (HERE / "page.js").read_text("utf-8")
     return f"(() => {{\nconst words = {json.dumps(own, ensure_ascii=False)};\n{script}}})();"
 
@@ -501,7 +503,7 @@ def launch_options() -> dict:
         # The system's own fonts: nothing is fetched, and Chinese looks as it does elsewhere.
         font=("system-ui", "Segoe UI", "PingFang SC", "Noto Sans CJK SC", "sans-serif"),
         font_mono=("ui-monospace", "Consolas", "monospace"),
-    )
+    ).set(body_text_color_subdued="*neutral_600")  # Gradio's is too pale to be read by all
     return {
         "theme": theme,
         "css_paths": [str(HERE / "page.css")],

@@ -139,9 +139,12 @@ function colourOf(value, { table, low, high }) {
   return [table[3 * level], table[3 * level + 1], table[3 * level + 2], 255];
 }
 
-/** Black or white, whichever can be read on a colour. */
-function inkOn([r, g, b]) {
-  return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff";
+/** Black or white, whichever stands out more on a colour (WCAG's relative luminance). */
+function inkOn(colour) {
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = colour.slice(0, 3).map((level) => linear(level / 255));
+  const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  return (luminance + 0.05) ** 2 > 1.05 * 0.05 ? "#000" : "#fff";
 }
 
 class Inside {
@@ -314,7 +317,7 @@ class Inside {
 
   /** One step: number, title, formula, words, and what there is to see. */
   step(number, formula, values, ...parts) {
-    const math = h("div", { class: "ci-formula" });
+    const math = h("div", { class: "ci-formula", tabindex: "0" });
     math.innerHTML = `<math>${FORMULAS[formula](this.block)}</math>`;
     return h("section", { class: "ci-step", id: `ci-step-${number}` },
       h("div", { class: "ci-step-head" },
