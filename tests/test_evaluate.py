@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image, ImageDraw
 
 from cbam_viz import Explainer
@@ -233,6 +235,90 @@ def test_screen_and_files(explainer, data, tmp_path):
     for file in files[1:]:
         assert min(Image.open(file).size) > 100
     assert str(tmp_path) not in files[0].read_text()
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Saves the plots of some figures; gives the plots, drawn, and checks the files."""
+    plots = []
+    savefig = Figure.savefig
+
+    def spy(figure, *args, **options):
+        savefig(figure, *args, **options)
+        plots.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+
+    def draw(result):
+        _, *files = save(result, tmp_path)
+        for file in files:
+            assert Image.open(file).format == "PNG"
+            assert file.stat().st_size < 100_000
+        for figure in plots:
+            words = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+            boxes = [t.get_window_extent() for t in words]
+            assert all(figure.bbox.x0 <= b.x0 and b.x1 <= figure.bbox.x1 for b in boxes)
+            assert all(figure.bbox.y0 <= b.y0 and b.y1 <= figure.bbox.y1 for b in boxes)
+        return plots
+
+    return draw
+
+
+def judged(classes: int) -> dict:
+    """As `evaluate` gives it, as far as plots need it."""
+    draw = np.random.default_rng(0)
+    top1 = draw.uniform(0.2, 1, classes).round(4)
+    rows = {f"long-sleeve thing {i}": {"photos": 9, "top1": t} for i, t in enumerate(top1)}
+    blocks = {f"layer{s}.{i}": 0.3 + 0.1 * s + 0.02 * i for s in (1, 2, 3, 4) for i in (0, 1)}
+    named = blocks | {"mean": 0.65, "prior": 0.56}
+    maps = {n: {"auc": auc, "auc_standard_error": 0.01} for n, auc in named.items()}
+    attention = {
+        "crops": 682,
+        "blocks": {b: maps[b] for b in blocks},
+        "mean_over_blocks": maps["mean"],
+        "centre_prior": maps["prior"],
+        "grad_cam": {b: maps[b] for b in blocks if b.endswith("1")},
+    }
+    return {"photos": 5289, "top1": 0.9, "classes": rows, "attention": attention}
+
+
+@pytest.mark.parametrize(("classes", "columns"), [(1, 1), (40, 1), (41, 2), (117, 3), (200, 3)])
+def test_the_plot_of_the_classes(drawn, classes, columns):
+    result = judged(classes)
+    figure = drawn(result)[0]
+    assert len(figure.axes) == columns
+    names = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
+    lengths = [bar.get_width() for axes in figure.axes for bar in axes.patches]
+    by_name = {f"{name} (9)": r["top1"] for name, r in result["classes"].items()}
+    assert lengths == sorted(by_name.values(), reverse=True)
+    assert [by_name[name] for name in names] == lengths
+    assert [t.get_text() for axes in figure.axes for t in axes.texts] == [
+        f"{length:.0%}" for length in lengths
+    ]
+    for axes in figure.axes:
+        boxes = [t.get_window_extent() for t in axes.get_yticklabels()]
+        assert all(a.y0 > b.y1 for a, b in zip(boxes, boxes[1:], strict=False))
+        assert list(axes.lines[0].get_xdata()) == [0.9, 0.9]
+
+
+def test_the_plot_of_the_blocks(drawn):
+    attention = judged(3)["attention"]
+    _, figure = drawn(judged(3))
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == list(attention["blocks"])
+    gate, cam = (line for line in axes.lines if line.get_marker() in ("o", "D"))
+    assert list(gate.get_ydata()) == [b["auc"] for b in attention["blocks"].values()]
+    assert list(cam.get_ydata()) == [c["auc"] for c in attention["grad_cam"].values()]
+    assert [round(x) for x in axes.convert_xunits(cam.get_xdata())] == [1, 3, 5, 7]
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "spatial gate (2 standard errors)",
+        "Grad-CAM of the block, true class",
+        "mean over blocks, 0.650",
+        "centre prior, 0.560",
+        "chance, 0.500",
+    ]
+    assert legend.get_window_extent().y1 < axes.get_window_extent().y0
 
 
 def test_nothing_to_crop_is_no_error(explainer, data, tmp_path):

@@ -65,15 +65,42 @@ def test_a_photo_goes_all_the_way_through(tab):
     assert "600 × 400" in status
 
 
-def test_what_only_changes_the_look_asks_the_server_nothing(tab):
+def test_fifty_interactions_ask_the_server_nothing(tab):
     give(tab, COFFEE)
     tab.wait_for_timeout(1500)
     asked = []
     tab.on("request", lambda request: asked.append(request.url))
+    done = 0
+    strip = tab.locator(".cv-strip")
+    for key in ("Home", *7 * ["ArrowRight"], *3 * ["ArrowLeft"]):
+        strip.locator("[aria-selected=true]").press(key)
+        done += 1
     for mode in ("Multiply", "Contour", "Cells", "Heat"):
         tab.get_by_role("radio", name=mode, exact=True).check(force=True)
-    tab.get_by_role("radio", name="Stretched").first.check(force=True)
-    tab.wait_for_timeout(300)
+        done += 1
+    for scale in ("Stretched", "All blocks", "0 to 1"):
+        tab.get_by_role("radio", name=scale, exact=True).check(force=True)
+        done += 1
+    for compare in ("Before/after", "Blocks", "Off"):
+        tab.get_by_role("radio", name=compare, exact=True).check(force=True)
+        done += 1
+    for order in ("By channel", "Sorted"):
+        tab.get_by_role("radio", name=order, exact=True).check(force=True)
+        done += 1
+    for name in ("Opacity", "Depth"):
+        slider = tab.get_by_role("slider", name=name)
+        for key in 6 * ["ArrowLeft"] + 2 * ["ArrowRight"]:
+            slider.press(key)
+            done += 1
+    surface = tab.locator(".cv-surface:visible").first
+    for i in range(9):
+        surface.hover(position={"x": 20 + 30 * i, "y": 30 + 15 * i})
+        done += 1
+    surface.click(position={"x": 100, "y": 100})
+    tab.locator(".cv-chart").press("ArrowRight")
+    tab.wait_for_timeout(500)
+    assert done + 2 >= 50
+    assert "pin=" in tab.url
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
 
 
@@ -399,3 +426,96 @@ def test_16_bit_files_arrive_as_they_are_on_the_page_too(tab, tmp_path):
     assert predicted(tab) == expected.label
     share = tab.locator("#cv-summary li b").first.inner_text()
     assert float(share.removesuffix("%")) == pytest.approx(100 * expected.probability, abs=0.06)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_no_serious_fault(browser, address, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#cv-examples button[aria-label]", timeout=60_000)
+
+    def faults() -> list:
+        found = Axe().run(page).response["violations"]
+        return [
+            (v["id"], n["target"], n["failureSummary"])
+            for v in found
+            if v["impact"] in ("serious", "critical")
+            for n in v["nodes"]
+        ]
+
+    assert faults() == []
+    give(page, COFFEE)
+    for words in ("Figures of every block", "A second photo to compare with", "Another model"):
+        page.get_by_text(words).click()
+    page.get_by_role("button", name="Show their feature maps").click()
+    page.wait_for_selector("#cv-viewer .cv-extremes canvas", timeout=60_000)
+    page.wait_for_timeout(500)
+    assert faults() == []
+    page.get_by_role("tab", name="Inside a block").click()
+    page.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    assert faults() == []
+    context.close()
+
+
+def test_a_server_that_is_gone_leaves_what_is_on_screen_and_says_so(browser):
+    from cbam_viz.ui.page import build, launch_options
+
+    served = build()
+    _, url, _ = served.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    give(page, COFFEE)
+    served.close()
+    page.locator(".cv-thumb", has_text="layer2.0").click()
+    page.wait_for_timeout(300)
+    assert "layer2.0" in page.locator(".cv-pane figcaption").first.inner_text()
+    page.locator(".gallery-item").first.click()
+    toast = page.locator("[data-testid=toast-body]").first
+    toast.wait_for(timeout=60_000)
+    assert "onnection" in toast.inner_text()
+    assert page.locator("#cv-viewer canvas").first.is_visible()
+    context.close()
+
+
+def test_two_tabs_of_one_visitor_do_not_mix(browser, address, timms):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    ours, theirs = context.new_page(), context.new_page()
+    for page in (ours, theirs):
+        page.goto(address)
+        page.wait_for_selector("#cv-photo input[type=file]", state="attached")
+    give(ours, COFFEE)
+    give(theirs, EXAMPLES / "cat.jpg")
+    theirs.get_by_text("Another model").click()
+    theirs.set_input_files("#cv-weights input[type=file]", timms)
+    theirs.wait_for_function(
+        "document.querySelector('.cv-status')?.innerText.includes('mine.pth')", timeout=60_000
+    )
+    # The model is another one while a result of the first is on screen: all of it changes.
+    expected = Explainer.from_pretrained(*timms).explain(EXAMPLES / "cat.jpg")
+    rows, columns = expected.blocks[0].spatial.shape
+    theirs.wait_for_function(
+        f"document.querySelector('#cv-viewer').innerText.includes('{columns} × {rows}')"
+    )
+    ours.locator(".cv-thumb", has_text="layer3.0").click()
+    ours.get_by_role("tab", name="Inside a block").click()
+    ours.wait_for_function(
+        "document.querySelector('#cv-inside')?.innerText.includes('Inside layer3.0')"
+    )
+    assert "600 × 400" in ours.locator(".cv-status").inner_text()
+    assert predicted(ours) == Explainer.from_pretrained().explain(COFFEE).predictions[0].label
+    assert predicted(theirs) == expected.predictions[0].label
+    context.close()
+
+
+def test_a_photo_of_5000_by_10(tab, tmp_path):
+    Image.effect_noise((5000, 10), 60).convert("RGB").save(tmp_path / "ribbon.png")
+    give(tab, tmp_path / "ribbon.png")
+    shown = tab.locator("#cv-viewer").inner_text()
+    assert "squeezed" in shown
+    assert "layer4.1" in shown
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
