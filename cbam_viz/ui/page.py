@@ -409,7 +409,6 @@ def build(model: str | None = None) -> gr.Blocks:
                     parts = inside.component(elem_id="cv-inside")
         gr.HTML(FOOTER)
 
-        examples.click(lambda sample: sample[0], examples, photo, **private)
         looking = {
             "fn": look_at,
             "inputs": [photo, second, chosen, own, block, most],
@@ -430,10 +429,14 @@ def build(model: str | None = None) -> gr.Blocks:
         # Both tabs show one block: the viewer's leads, the list over the inside changes it.
         the_viewers = "(result, block, wanted) => [result, CbamPage.block(block), wanted]"
         note_link = {"fn": None, "inputs": [link], "js": "(link) => CbamPage.note(link)", **private}
-        looked = gr.on([photo.change, second.change, chosen.change], **looking)
-        looked.then(**note_link).then(**looking_inside, js=the_viewers)
+        # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
+        given = gr.on([photo.input, second.input, chosen.input], **looking)
+        shown = examples.click(lambda sample: sample[0], examples, photo, **private)
+        # A link's photo by its name, and only if there is one: one given in the meantime stays.
+        followed = linked_photo.change(_example_file, linked_photo, photo, **private)
         taken = weights.change(take_weights, weights, own, **private)
-        taken.success(**looking).then(**note_link).then(**looking_inside, js=the_viewers)
+        for looked in (given, *(event.success(**looking) for event in (shown, followed, taken))):
+            looked.then(**note_link).then(**looking_inside, js=the_viewers)
         outside_tab.select(
             lambda: False, None, inside_wanted, js="() => CbamPage.note({ tab: null })", **private
         )
@@ -461,8 +464,6 @@ def build(model: str | None = None) -> gr.Blocks:
             )
         tabs_named = [outside_tab, inside_tab]
         header.select(tab_names, [language], tabs_named, js="() => CbamPage.turn()", **private)
-        # By its name, and only if there is one: a photo given in the meantime stays.
-        linked_photo.change(_example_file, linked_photo, photo, **private)
         linked = [linked_photo, chosen, tabs, inside_wanted, *tabs_named]
         page.load(follow, [link], linked, js="() => CbamPage.begin()", **private)
 
