@@ -39,9 +39,8 @@ window.CbamPage = (() => {
     if (core) (await import(core)).changeLocale(LOCALES[lang]);
   }
 
-  /** Titles, and names for the examples, whose buttons have none. */
-  function name(lang) {
-    document.title = words[lang].title;
+  /** Name the examples, whose buttons have none. */
+  function nameExamples(lang) {
     for (const image of document.querySelectorAll("#cv-examples button img")) {
       const file = image.src.split("/").pop().split(".")[0];
       image.closest("button").ariaLabel = words[lang][`example_${file}`];
@@ -50,7 +49,8 @@ window.CbamPage = (() => {
 
   function say(lang) {
     document.documentElement.lang = LOCALES[lang];
-    name(lang);
+    document.title = words[lang].title;
+    nameExamples(lang);
     document.dispatchEvent(new CustomEvent("cbam-lang", { detail: lang }));
   }
 
@@ -72,6 +72,10 @@ window.CbamPage = (() => {
   const asked = hash();
   let language = known(asked.get("lang")) ?? read() ?? browsers;
   say(language);
+  // Gradio draws them when it gets to it, and again.
+  new MutationObserver(() => {
+    if (document.querySelector("#cv-examples button:not([aria-label]) img")) nameExamples(language);
+  }).observe(document.documentElement, { childList: true, subtree: true });
   document.addEventListener("cbam-view", ({ detail }) => (view = detail));
 
   return {
@@ -79,12 +83,12 @@ window.CbamPage = (() => {
     turn,
     /** Once Gradio is there. @returns {object} what the server must know to follow the link. */
     begin() {
-      name(language); // Gradio has set its own title by now
+      document.title = words[language].title; // Gradio has set its own by now
       if (language !== known(navigator.language)) translate(language);
       return { ...Object.fromEntries(LINKED.map((key) => [key, asked.get(key)])), language };
     },
-    /** The block in view; before there is one, the link's, or else the one given. */
-    block: (fallback) => view.block ?? hash().get("block") ?? fallback,
+    /** The block in view; before there is one, the link's; else none. */
+    block: () => view.block ?? hash().get("block") ?? "",
     /** Have the viewer show a block. */
     show: (block) => document.dispatchEvent(new CustomEvent("cbam-look", { detail: { block } })),
   };

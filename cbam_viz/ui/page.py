@@ -349,6 +349,7 @@ def build(model: str | None = None) -> gr.Blocks:
         inside_wanted = gr.State(False)
         own = gr.State()  # the visitor's own Explainer
         link = gr.JSON(visible=False)
+        in_view = gr.Textbox(visible=False)  # name of the viewer's block, as the browser says it
         language = gr.Textbox(visible=False)
         linked_photo = gr.Textbox(visible=False)
         with gr.Row(equal_height=False):
@@ -420,14 +421,16 @@ def build(model: str | None = None) -> gr.Blocks:
         }
         looking_inside = {
             "fn": look_inside,
-            "inputs": [result, block, inside_wanted],
             "outputs": [parts, block],
             "api_visibility": "private",
             "show_progress": "minimal",
             "trigger_mode": "always_last",
         }
         # Both tabs show one block: the viewer's leads, the list over the inside changes it.
-        the_viewers = "(result, block, wanted) => [result, CbamPage.block(block), wanted]"
+        viewers_block = {
+            "inputs": [result, in_view, inside_wanted],
+            "js": "(result, _, wanted) => [result, CbamPage.block(), wanted]",
+        }
         note_link = {"fn": None, "inputs": [link], "js": "(link) => CbamPage.note(link)", **private}
         # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
         given = gr.on([photo.input, second.input, chosen.input], **looking)
@@ -436,7 +439,7 @@ def build(model: str | None = None) -> gr.Blocks:
         followed = linked_photo.change(_example_file, linked_photo, photo, **private)
         taken = weights.change(take_weights, weights, own, **private)
         for looked in (given, *(event.success(**looking) for event in (shown, followed, taken))):
-            looked.then(**note_link).then(**looking_inside, js=the_viewers)
+            looked.then(**note_link).then(**looking_inside, **viewers_block)
         outside_tab.select(
             lambda: False, None, inside_wanted, js="() => CbamPage.note({ tab: null })", **private
         )
@@ -447,8 +450,8 @@ def build(model: str | None = None) -> gr.Blocks:
             js="() => CbamPage.note({ tab: 'inside' })",
             **private,
         )
-        opened.then(**looking_inside, js=the_viewers)
-        block.input(**looking_inside)
+        opened.then(**looking_inside, **viewers_block)
+        block.input(inputs=[result, block, inside_wanted], **looking_inside)
         block.input(None, [block], None, js="(block) => CbamPage.show(block)", **private)
         attention.select(features, [result], [attention], trigger_mode="multiple", **private)
         most.change(
