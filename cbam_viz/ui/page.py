@@ -29,6 +29,8 @@ HERE = Path(__file__).parent
 # As with the weights: inside the installed package, beside it in a clone.
 _INSTALLED = HERE.parent / "assets"
 EXAMPLES = (_INSTALLED if _INSTALLED.is_dir() else HERE.parents[1] / "assets") / "examples"
+#: Their files by name, as links call them.
+EXAMPLE_FILES = {f.stem: str(f) for f in sorted(EXAMPLES.glob("*.jpg"))}
 
 #: Most models of the catalogue or the Hub kept in memory at once; a ResNet-50 takes about 230 MB
 #: in both of its forms. A visitor's own weights are kept for that visitor alone.
@@ -134,13 +136,8 @@ def _own_explainer(files: list[str]) -> Explainer:
 
 def _example(photo: str) -> str | None:
     """The name of the example that a file is, if it is one."""
-    same = (f.stem for f in EXAMPLES.glob("*.jpg") if filecmp.cmp(f, photo, shallow=False))
+    same = (name for name, f in EXAMPLE_FILES.items() if filecmp.cmp(f, photo, shallow=False))
     return next(same, None)
-
-
-def _example_file(name: str) -> str | None:
-    """The file of an example, if there is one of that name."""
-    return next((str(f) for f in EXAMPLES.glob("*.jpg") if f.stem == name), None)
 
 
 def _summary(explanation: Explanation | None, opened: list[str], most: int) -> str:
@@ -365,7 +362,7 @@ def build(model: str | None = None) -> gr.Blocks:
                 most = gr.Slider(1, MOST_PREDICTIONS, 5, step=1, label=t("howMany"))
                 examples = gr.Dataset(
                     components=[photo],
-                    samples=[[str(f)] for f in sorted(EXAMPLES.glob("*.jpg"))],
+                    samples=[[f] for f in EXAMPLE_FILES.values()],
                     label=t("examples"),
                     samples_per_page=12,
                     elem_id="cv-examples",
@@ -399,8 +396,8 @@ def build(model: str | None = None) -> gr.Blocks:
                 with gr.Tab(t("everyBlock"), id=TABS[0]) as outside_tab:
                     attention = viewer.component(elem_id="cv-viewer")
                     with gr.Row():
-                        zip_button = gr.Button(t("zip"), size="sm", elem_id="cv-zip")
-                        html_button = gr.Button(t("html"), size="sm", elem_id="cv-html")
+                        zip_button = gr.Button(t("zip"), size="sm")
+                        html_button = gr.Button(t("html"), size="sm")
                         file = gr.DownloadButton(visible="hidden", elem_id="cv-file")
                     with gr.Accordion(t("figures"), open=False):
                         table = gr.HTML()
@@ -436,7 +433,7 @@ def build(model: str | None = None) -> gr.Blocks:
         given = gr.on([photo.input, second.input, chosen.input], **looking)
         shown = examples.click(lambda sample: sample[0], examples, photo, **private)
         # A link's photo by its name, and only if there is one: one given in the meantime stays.
-        followed = linked_photo.change(_example_file, linked_photo, photo, **private)
+        followed = linked_photo.change(EXAMPLE_FILES.get, linked_photo, photo, **private)
         taken = weights.change(take_weights, weights, own, **private)
         for looked in (given, *(event.success(**looking) for event in (shown, followed, taken))):
             looked.then(**note_link).then(**looking_inside, **viewers_block)
@@ -482,7 +479,7 @@ def build(model: str | None = None) -> gr.Blocks:
 
 def _script() -> str:
     """The page's own script, with what it says."""
-    said = ["title", *(f"example_{f.stem}" for f in EXAMPLES.glob("*.jpg"))]
+    said = ["title", *(f"example_{name}" for name in EXAMPLE_FILES)]
     own = {lang: {key: w[key] for key in said} for lang, w in words().items()}
     script = (HERE / "page.js").read_text("utf-8")
     return f"(() => {{\nconst words = {json.dumps(own, ensure_ascii=False)};\n{script}}})();"

@@ -35,12 +35,6 @@ const FORMULAS = {
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const sumOf = (values) => values.reduce((a, b) => a + b, 0);
 
-/** A number with a true minus sign, and none before a rounded 0. */
-function format(value, digits = 3) {
-  const text = value.toFixed(digits);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
-}
-
 /** A factor in so many figures that the product can be checked by hand. */
 function factor(value) {
   return value === 0 ? "0" : value.toPrecision(5).replace("-", "−");
@@ -122,21 +116,6 @@ class Block {
       return { unit, activation, weight, adds: activation * weight };
     });
   }
-}
-
-/** A map as pixels, one a cell; `high` and `low` are the ends of the colour table. */
-function paintCells(canvas, values, columns, { table, low, high }) {
-  canvas.width = columns;
-  canvas.height = values.length / columns;
-  const image = new ImageData(canvas.width, canvas.height);
-  values.forEach((value, i) => image.data.set(colourOf(value, { table, low, high }), 4 * i));
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
-
-function colourOf(value, { table, low, high }) {
-  const share = high > low ? (value - low) / (high - low) : 0.5;
-  const level = Math.min(Math.max(Math.floor(share * 255 + 0.5), 0), 255);
-  return [table[3 * level], table[3 * level + 1], table[3 * level + 2], 255];
 }
 
 /** Black or white, whichever stands out more on a colour (WCAG's relative luminance). */
@@ -253,7 +232,7 @@ class Inside {
     const canvas = h("canvas");
     const steps = Float32Array.from({ length: 256 }, (_, i) => i);
     paintCells(canvas, steps, 256, { table, low: 0, high: 255 });
-    const digits = (value) => (Number.isInteger(value) ? String(value) : format(value, 2));
+    const digits = (value) => (Number.isInteger(value) ? String(value) : numbered(value, 2));
     const middle = (low + high) / 2;
     const neutral = middle ? `${middle} ${this.t("neutral")}` : "0";
     return h("div", { class: "ci-scale" }, canvas,
@@ -262,7 +241,7 @@ class Inside {
 
   rangeOf(values) {
     const { min, max } = figuresOf(values);
-    return h("span", {}, this.t("range", { low: format(min), high: format(max) }));
+    return h("span", {}, this.t("range", { low: numbered(min), high: numbered(max) }));
   }
 
   altOf(name, values) {
@@ -270,7 +249,7 @@ class Inside {
     const { min, max } = figuresOf(values);
     const at = values.indexOf(max);
     const place = { row: Math.floor(at / columns), column: at % columns };
-    return this.t("mapAlt", { name, low: format(min), high: format(max), ...place });
+    return this.t("mapAlt", { name, low: numbered(min), high: numbered(max), ...place });
   }
 
   /** The outlines of the picked cell and of the window that the kernel sees around it. */
@@ -283,7 +262,7 @@ class Inside {
   numbers(values, colours) {
     if (Math.max(this.block.rows, this.block.columns) > NUMBERED) return null;
     const parts = Array.from(values, (value) => {
-      const part = h("span", {}, format(value, 2));
+      const part = h("span", {}, numbered(value, 2));
       part.style.color = inkOn(colourOf(value, colours));
       return part;
     });
@@ -378,7 +357,7 @@ class Inside {
 
   /** A channel's map as a button that picks the channel. */
   example({ channel, map }, scale, words) {
-    const value = { channel, gate: format(this.block.gate[channel]) };
+    const value = { channel, gate: numbered(this.block.gate[channel]) };
     const canvas = h("canvas", { class: "ci-small" });
     paintCells(canvas, map, this.block.columns, scale);
     const button = h("button", { type: "button", class: "ci-stop", "aria-label": this.t("channelValue", value) },
@@ -418,7 +397,7 @@ class Inside {
       frame.addEventListener("pointermove", (event) => event.buttons === 1 && pick(event));
       this.strips.push({ values, mark, value });
     }
-    const range = this.t("range", { low: format(min, 2), high: format(max, 2) });
+    const range = this.t("range", { low: numbered(min, 2), high: numbered(max, 2) });
     return h("div", { class: "ci-strip" },
       h("p", {}, h("b", {}, name), h("span", {}, range), value), frame); // prettier-ignore
   }
@@ -491,7 +470,7 @@ class Inside {
       const weighted = map.map((v) => v * gate[channel]);
       const after = h("canvas", { class: "ci-small", role: "img", "aria-label": this.altOf(`F′ #${channel}`, weighted) });
       paintCells(after, weighted, this.block.columns, scale);
-      const times = h("span", { class: "ci-times" }, `× ${format(gate[channel], 2)} =`);
+      const times = h("span", { class: "ci-times" }, `× ${numbered(gate[channel], 2)} =`);
       return h("div", { class: "ci-triple" }, this.example({ channel, map }, scale, `#${channel}`), times, after);
     };
     return this.step(3, "refined", {},
@@ -512,7 +491,7 @@ class Inside {
     gate.querySelector(".ci-grid").after(this.colourBar(this.gated));
     const { min, max } = figuresOf(maps.gate);
     if (max - min < this.block.nearlyConstant) {
-      const note = this.t("constantNote", { span: format(max - min) });
+      const note = this.t("constantNote", { span: numbered(max - min) });
       gate.append(h("p", { class: "ci-soft" }, h("b", {}, `${this.t("constant")}. `), note));
     }
     this.gatePicker = gate.querySelector(".ci-grid");
@@ -541,7 +520,7 @@ class Inside {
     const { side } = this.block.kernel;
     const values = this.block.kernels[plane];
     const { min, max } = figuresOf(values);
-    const canvas = h("canvas", { role: "img", "aria-label": this.t("kernelAlt", { name, low: format(min), high: format(max) }) });
+    const canvas = h("canvas", { role: "img", "aria-label": this.t("kernelAlt", { name, low: numbered(min), high: numbered(max) }) });
     paintCells(canvas, values, side, colours);
     return h("figure", { class: "ci-map ci-kernel" },
       h("div", { class: "ci-grid" }, canvas), h("figcaption", {}, h("b", {}, name), this.rangeOf(values))); // prettier-ignore
@@ -625,7 +604,7 @@ class Inside {
     }
     const place = { row, column };
     const at = row * block.columns + column;
-    const value = this.t("cellValue", { ...place, gate: format(block.maps.gate[at], 4) });
+    const value = this.t("cellValue", { ...place, gate: numbered(block.maps.gate[at], 4) });
     setAttributes(this.gatePicker, { "aria-valuenow": at, "aria-valuetext": value });
 
     const cell = block.cell(row, column);
@@ -641,7 +620,7 @@ class Inside {
           this.sign("=")),
         this.products(this.t(name), cell[key], colours, hint)); // prettier-ignore
     const box = (name, words, number, digits = 4) =>
-      h("span", { class: `ci-box ci-${name}` }, h("small", {}, words), h("b", { "data-part": name }, format(number, digits)));
+      h("span", { class: `ci-box ci-${name}` }, h("small", {}, words), h("b", { "data-part": name }, numbered(number, digits)));
     const { norm } = block;
     const gate = box("gate", this.t("gateShort"), cell.gate);
     const colour = colourOf(cell.gate, this.gated);
@@ -673,14 +652,14 @@ class Inside {
   products(name, terms, colours, hint) {
     const { side } = this.block.kernel;
     const cells = terms.map((term, i) => {
-      const cell = h("td", { class: term.inside ? "" : "ci-outside", tabindex: i === terms.length >> 1 ? "0" : "-1" }, term.inside ? format(term.product) : "0");
+      const cell = h("td", { class: term.inside ? "" : "ci-outside", tabindex: i === terms.length >> 1 ? "0" : "-1" }, term.inside ? numbered(term.product) : "0");
       if (term.inside) {
         const colour = colourOf(term.product, colours);
         cell.style.background = `rgb(${colour.slice(0, 3)})`;
         cell.style.color = inkOn(colour);
       }
-      const place = { row: format(term.row, 0), column: format(term.column, 0) };
-      const numbers = { weight: factor(term.weight), value: factor(term.value), product: format(term.product, 4) };
+      const place = { row: numbered(term.row, 0), column: numbered(term.column, 0) };
+      const numbers = { weight: factor(term.weight), value: factor(term.value), product: numbered(term.product, 4) };
       const say = () => setText(hint, this.t(term.inside ? "term" : "padding", { ...place, ...numbers }));
       cell.addEventListener("pointerenter", say);
       cell.addEventListener("focus", say);
@@ -708,17 +687,17 @@ class Inside {
     const place = this.shown.indexOf(channel);
     for (const { values, mark, value } of this.strips) {
       mark.style.left = `${(100 * (place + 0.5)) / count}%`;
-      setText(value, `#${channel}: ${format(values[channel])}`);
+      setText(value, `#${channel}: ${numbered(values[channel])}`);
     }
     for (const { button, channel: own } of this.picks) button.setAttribute("aria-pressed", own === channel);
-    const words = this.t("channelValue", { channel, gate: format(block.gate[channel], 4) });
+    const words = this.t("channelValue", { channel, gate: numbered(block.gate[channel], 4) });
     setAttributes(this.slider, { "aria-valuenow": place, "aria-valuetext": words });
 
     const bias = block.bias ? block.bias[channel] : 0;
     const branches = ["average", "maximum"].map((name) => this.unitTable(name, channel, bias));
     const logit = sumOf(branches.map((b) => b.total));
     const box = (name, text, number) =>
-      h("span", { class: `ci-box ci-${name}` }, h("small", {}, text), h("b", { "data-part": name }, format(number, 4)));
+      h("span", { class: `ci-box ci-${name}` }, h("small", {}, text), h("b", { "data-part": name }, numbered(number, 4)));
     this.channelDetail.replaceChildren(
       h("h3", { class: "ci-detail-title" }, this.t("channelWay", { channel })),
       h("div", { class: "ci-products-two" }, branches.map((b) => b.element)),
@@ -739,10 +718,10 @@ class Inside {
     const rest = falling.slice(NAMED_UNITS);
     const total = sumOf(units.map((u) => u.adds)) + bias;
     const row = (head, how, value, attributes = {}) =>
-      h("tr", attributes, h("th", { scope: "row" }, head), h("td", {}, how), h("td", {}, format(value, 4)));
+      h("tr", attributes, h("th", { scope: "row" }, head), h("td", {}, how), h("td", {}, numbered(value, 4)));
     const most = Math.max(...units.map((u) => Math.abs(u.adds)), Math.abs(bias));
     const element = h("div", { class: "ci-plane" },
-      h("h3", {}, `${this.t(branch)} · ${this.t("pooledTo", { value: format(block.pooled[branch][channel], 4) })}`),
+      h("h3", {}, `${this.t(branch)} · ${this.t("pooledTo", { value: numbered(block.pooled[branch][channel], 4) })}`),
       h("div", { class: "ci-frame ci-units" }, this.bars(units.map((u) => u.adds), -most, most, 0)),
       h("table", { class: "ci-table" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, this.t("unit")),
@@ -754,12 +733,6 @@ class Inside {
           row(this.t("result"), "", total, { class: "ci-total" })))); // prettier-ignore
     return { element, total };
   }
-}
-
-/** The language to begin with: the one asked for, or the browser's. */
-function languageOf(asked) {
-  const wanted = [asked, ...navigator.languages].filter(Boolean).map((l) => l.slice(0, 2));
-  return wanted.find((l) => l in STRINGS) ?? Object.keys(STRINGS)[0];
 }
 
 window.CbamInside = {

@@ -1,4 +1,4 @@
-// Elements and controls.
+// Elements and controls, and words for them.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -93,4 +93,16 @@ function dropdown(label, onChange) {
     select.replaceChildren(...values.map((value) => h("option", { value }, value)));
   };
   return { element, offer, set: (value) => (select.value = value) };
+}
+
+/** A number with a true minus sign, and none before a rounded 0. */
+function numbered(value, digits = 3) {
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+}
+
+/** The language to begin with: the one asked for, or the browser's. */
+function languageOf(asked) {
+  const wanted = [asked, ...navigator.languages].filter(Boolean).map((l) => l.slice(0, 2));
+  return wanted.find((l) => l in STRINGS) ?? Object.keys(STRINGS)[0];
 }

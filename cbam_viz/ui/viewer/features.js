@@ -28,19 +28,6 @@ class FeatureMaps {
 
   /** Draw a channel's map, one px a cell. */
   paint(canvas, channel, table) {
-    const { levels } = this.maps.get(channel);
-    canvas.width = this.columns;
-    canvas.height = levels.length / this.columns;
-    const image = new ImageData(canvas.width, canvas.height);
-    levels.forEach((level, i) => {
-      image.data.set([...table.subarray(3 * level, 3 * level + 3), 255], 4 * i);
-    });
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    paintCells(canvas, this.maps.get(channel).levels, this.columns, { table, low: 0, high: 255 });
   }
-}
-
-/** A number with a true minus sign, and none before a rounded 0. */
-function numbered(value, digits) {
-  const text = value.toFixed(digits);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }

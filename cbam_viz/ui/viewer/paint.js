@@ -402,3 +402,18 @@ function smallestArea(values, x, y, width, share, cells) {
   const area = taken / ((x.end - x.first) * (y.end - y.first));
   return { level, held: held / total, area };
 }
+
+/** A map as pixels, one a cell; `high` and `low` are the ends of the colour table. */
+function paintCells(canvas, values, columns, { table, low, high }) {
+  canvas.width = columns;
+  canvas.height = values.length / columns;
+  const image = new ImageData(canvas.width, canvas.height);
+  values.forEach((value, i) => image.data.set(colourOf(value, { table, low, high }), 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+function colourOf(value, { table, low, high }) {
+  const share = high > low ? (value - low) / (high - low) : 0.5;
+  const level = Math.min(Math.max(Math.floor(share * 255 + 0.5), 0), 255);
+  return [table[3 * level], table[3 * level + 1], table[3 * level + 2], 255];
+}

@@ -26,12 +26,6 @@ const LOOK = ["subject", "mode", "colours", "opacity", "scale", "keep"];
 const MAPS = [...LOOK, "block", "other", "compare"];
 const CHANNELS = ["subject", "block", "scale", "order", "channel", "features"];
 
-/** The language to begin with: the one asked for, or the browser's. */
-function languageOf(asked) {
-  const wanted = [asked, ...navigator.languages].filter(Boolean).map((l) => l.slice(0, 2));
-  return wanted.find((l) => l in STRINGS) ?? Object.keys(STRINGS)[0];
-}
-
 class Viewer {
   constructor(root, { lang, onState, onFeatures, title, switchable = true }) {
     this.root = root;
