@@ -1,6 +1,7 @@
-"""What several test files need: a served page, and a browser to look at it."""
+"""What several test files need: a served page, a browser to look at it, a disk that is full."""
 
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,3 +42,15 @@ def browser():
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def full_disk():
+    """Files can grow to this many bytes and no further."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield fill
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

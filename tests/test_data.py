@@ -18,6 +18,7 @@ from cbam_viz.training.data import (
     PhotoSet,
     batch_transform,
     find_photos,
+    training_crop,
     training_loader,
     training_transform,
     validation_loader,
@@ -191,12 +192,12 @@ def test_the_next_photo_stands_in_for_a_broken_one(tree):
     Path(train.paths[4]).unlink()
     photos = PhotoSet(train, v2.PILToTensor())
     for index, instead in ((0, 1), (5, 1), (4, 1)):
-        photo, label, broken = photos[index]
+        photo, label, _, broken = photos[index]
         assert torch.equal(photo, photos[instead][0]) and label == train.labels[instead]
         assert broken == train.paths[index]
-    assert photos[2][2] is None
+    assert photos[2][3] is None
     loader = training_loader(train, Recipe(batch_size=6), range(6), 32, 0)
-    assert sorted(next(iter(loader))[2]) == sorted(train.paths[i] for i in (0, 4, 5))
+    assert sorted(next(iter(loader))[3]) == sorted(train.paths[i] for i in (0, 4, 5))
 
 
 def test_a_folder_of_anything_but_photos(tmp_path):
@@ -219,8 +220,7 @@ def photo():
 
 def test_training_crops(photo):
     recipe = Recipe(trivial_augment=False, erasing=0, crop_scale=0.5)
-    steps = training_transform(recipe, 48).transforms
-    crop, flip = steps[0], steps[1]
+    crop, flip = training_crop(recipe, 48), training_transform(recipe).transforms[0]
     assert crop.scale == (0.5, 1) and flip.p == 0.5
     ratios = []
     for _ in range(200):
@@ -228,13 +228,13 @@ def test_training_crops(photo):
         ratios.append(params["width"] / params["height"])
         assert 0.45 < params["width"] * params["height"] / (60 * 90) <= 1
     assert 0.7 < min(ratios) < 0.85 and 1.2 < max(ratios) < 1.4
-    out = training_transform(Recipe(), 48)(photo)
+    out = training_transform(Recipe())(crop(photo))
     assert out.shape == (3, 48, 48) and out.dtype == torch.uint8
 
 
 def test_half_of_the_photos_are_flipped():
     photo = Image.fromarray(np.tile(np.arange(40, dtype=np.uint8)[:, None] * 6, (1, 40)).T)
-    transform = training_transform(Recipe(trivial_augment=False, erasing=0), 32)
+    transform = training_transform(Recipe(trivial_augment=False, erasing=0))
     torch.manual_seed(0)
     flipped = sum(int(x[0, 0, 0] > x[0, 0, -1]) for x in (transform(photo) for _ in range(200)))
     assert 75 < flipped < 125
@@ -242,12 +242,12 @@ def test_half_of_the_photos_are_flipped():
 
 def test_augmentation_and_erasing_are_the_recipes(photo):
     def kinds(**fields):
-        return [type(t) for t in training_transform(Recipe(**fields), 32).transforms]
+        return [type(t) for t in training_transform(Recipe(**fields)).transforms]
 
     assert v2.TrivialAugmentWide in kinds() and v2.RandomErasing in kinds()
     assert v2.TrivialAugmentWide not in kinds(trivial_augment=False)
     assert v2.RandomErasing not in kinds(erasing=0)
-    always = training_transform(Recipe(erasing=1, trivial_augment=False), 48)
+    always = training_transform(Recipe(erasing=1, trivial_augment=False))
     torch.manual_seed(0)
     grey = (always(Image.new("RGB", (60, 60))) == 127).all(0).float().mean()
     assert 0.02 <= grey <= 0.34  # torchvision's usual shares of the area
@@ -348,9 +348,9 @@ def test_batches_of_real_photos(tmp_path):
     loader = training_loader(train, Recipe(batch_size=8), sampler, 64, 2)
     batches = list(loader)
     assert len(batches) == len(train.paths) // 8
-    for photos, labels, broken in batches:
+    for photos, labels, taught, broken in batches:
         assert photos.shape == (8, 3, 64, 64) and photos.dtype == torch.uint8
-        assert labels.shape == (8,) and broken == []
+        assert labels.shape == (8,) and taught.shape == (8, 0) and broken == []
     held = list(validation_loader(val, Recipe(), Preprocessing(64, 73), 0))
-    assert sum(len(labels) for _, labels, _ in held) == len(val.paths)
+    assert sum(len(labels) for _, labels, *_ in held) == len(val.paths)
     assert held[0][0].shape[1:] == (3, 64, 64)

@@ -55,6 +55,7 @@ def test_the_shipped_model_is_made_as_it_was():
         "erasing": 0.1,
         "mixup": 0.0,
         "cutmix": 0.0,
+        "teacher": 0.0,
         "class_balance": 0.5,
         "ema": 0.998,
         "seed": 0,

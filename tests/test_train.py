@@ -30,7 +30,7 @@ from cbam_viz.training.learner import Learner
 from cbam_viz.training.recipe import Recipe, load_recipe, recipe_before
 from cbam_viz.training.schedule import batch_shape, learning_rate_scale
 from cbam_viz.training.throughput import throughput
-from cbam_viz.training.train import save_whole, train
+from cbam_viz.training.train import train
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -97,9 +97,9 @@ def watching():
     seen = []
     learn = Learner.learn
 
-    def spy(self, photos, labels):
+    def spy(self, photos, labels, taught):
         step = self.step
-        result = learn(self, photos, labels)
+        result = learn(self, photos, labels, taught)
         rates = [g["lr"] for g in self.optimizer.param_groups]
         seen.append((step, rates, photos.shape[-1], labels.tolist()))
         return result
@@ -235,6 +235,44 @@ def test_the_average_is_its_closed_form(data, tmp_path, monkeypatch):
         expected = sum(s * w[key] for s, w in zip(shares, weights, strict=True))
         assert torch.allclose(average[key], expected, atol=1e-6)
     assert not torch.equal(average["fc.bias"], weights[-1]["fc.bias"])
+
+
+def test_a_teachers_outputs_are_learnt_and_dropped(data, tmp_path):
+    recipe = replace(RECIPE, teacher=0.5, epochs=1)
+    train(recipe, data, tmp_path, workers=0, stop_at=2)
+    taught = (tmp_path / "teacher.npy").stat()
+    folder = train(recipe, data, tmp_path, workers=0)  # it goes on, and does not ask again
+    assert (tmp_path / "teacher.npy").stat() == taught
+    state = last(tmp_path)
+    assert state["model"]["fc.weight"].shape == (3 + 1000, 512)
+    model = load_checkpoint(folder).model
+    for key in ("fc.weight", "fc.bias"):
+        average = state["ema"][f"module.{key}"]
+        assert torch.equal(model.state_dict()[key], average[:3].half().float())
+    assert 0 < float(rows(tmp_path)[0]["val_top1"]) <= 1
+
+
+def test_the_loss_is_that_of_the_labels_and_the_teachers_divergence(data, tmp_path, monkeypatch):
+    steps = []
+    learn = Learner.learn
+
+    def spy(self, photos, labels, taught):
+        outputs = []
+        handle = self.model.register_forward_hook(lambda _, __, y: outputs.append(y.detach()))
+        loss, right = learn(self, photos, labels, taught)
+        handle.remove()
+        steps.append((loss, outputs[0].double(), labels, taught.double()))
+        return loss, right
+
+    monkeypatch.setattr(Learner, "learn", spy)
+    train(replace(RECIPE, teacher=0.5), data, tmp_path, workers=0, stop_at=3)
+    for loss, outputs, labels, taught in steps:
+        ours, theirs = outputs[:, :3].softmax(1), outputs[:, 3:].softmax(1)
+        p = taught.softmax(1)
+        expected = -ours[range(8), labels].log().mean()
+        expected += 0.5 * (p * (p / theirs).log()).sum(1).mean()
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert not torch.equal(steps[0][3], steps[1][3])
 
 
 @pytest.fixture(scope="module")
@@ -447,28 +485,6 @@ def test_killed_at_any_moment(data, tmp_path):
     assert last(out)["step"] == 3 * PER_EPOCH
     assert [r["epoch"] for r in rows(out)] == ["0", "1", "2"]
     assert not list(out.glob("*.part"))
-
-
-@pytest.fixture
-def full_disk():
-    """Files can grow to this many bytes and no further."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, full_disk):
-    path = tmp_path / "last.pt"
-    save_whole({"step": 1, "model": torch.ones(1000)}, path)
-    full_disk(100_000)
-    with pytest.raises(OSError, match="last.pt cannot be saved .*Make room and run the same"):
-        save_whole({"step": 2, "model": torch.ones(1_000_000)}, path)
-    assert last(tmp_path)["step"] == 1
-    assert os.listdir(tmp_path) == ["last.pt"]
 
 
 def test_a_run_on_a_full_disk_can_go_on_later(data, tmp_path, full_disk):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import torch
@@ -15,6 +16,9 @@ from torchvision.transforms import v2
 
 from ..models.checkpoints import Preprocessing
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .teacher import LabelMaps
 
 #: So many broken photos in a row are no accident.
 MOST_IN_A_ROW = 20
@@ -146,17 +150,25 @@ class PhotoSet(Dataset):
     Args:
         photos: which.
         transform: of an upright RGB photo to a tensor.
+        crop: cuts the photo before that.
+        lessons: the teacher's word on each part of each photo, if there is a teacher.
     """
 
-    def __init__(self, photos: Photos, transform: Callable[[Image.Image], Tensor]):
-        self.photos = photos
-        self.transform = transform
+    def __init__(
+        self,
+        photos: Photos,
+        transform: Callable[[Image.Image], Tensor],
+        crop: v2.RandomResizedCrop | None = None,
+        lessons: "LabelMaps | None" = None,
+    ):
+        self.photos, self.transform, self.crop, self.lessons = photos, transform, crop, lessons
 
     def __len__(self) -> int:
         return len(self.photos.paths)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int, str | None]:
-        """A photo, its label, and the path of the broken one it stands in for, if it does."""
+    def __getitem__(self, index: int) -> tuple[Tensor, int, Tensor, str | None]:
+        """A photo, its label, the teacher's logits (empty without one), and the path of the broken
+        photo that it stands in for, if it does."""
         for k in range(MOST_IN_A_ROW):
             i = (index + k) % len(self)
             try:
@@ -165,19 +177,33 @@ class PhotoSet(Dataset):
             except Exception:  # a damaged file makes decoders raise nearly anything
                 continue
             broken = self.photos.paths[index] if k else None
-            return self.transform(photo), self.photos.labels[i], broken
+            taught = torch.empty(0)
+            if self.crop:
+                place = self.crop.make_params([photo])
+                if self.lessons:
+                    taught = self.lessons.of(i, _fractions(place, photo.size))
+                photo = self.crop.transform(photo, place)
+            return self.transform(photo), self.photos.labels[i], taught, broken
         raise ValueError(
             f"{MOST_IN_A_ROW} photos in a row cannot be read, the first is "
             f"{self.photos.paths[index]}; are these image files?"
         )
 
 
-def training_transform(recipe: Recipe, size: int) -> v2.Compose:
-    """PIL photo to augmented uint8 tensor [3, size, size]."""
-    steps = [
-        v2.RandomResizedCrop(size, scale=(recipe.crop_scale, 1), antialias=True),
-        v2.RandomHorizontalFlip(),
-    ]
+def _fractions(place: dict[str, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """A crop's left, top, right and bottom as fractions of the photo's width and height."""
+    (w, h), left, top = size, place["left"], place["top"]
+    return left / w, top / h, (left + place["width"]) / w, (top + place["height"]) / h
+
+
+def training_crop(recipe: Recipe, size: int) -> v2.RandomResizedCrop:
+    """PIL photo to a part of it, of size x size px."""
+    return v2.RandomResizedCrop(size, scale=(recipe.crop_scale, 1), antialias=True)
+
+
+def training_transform(recipe: Recipe) -> v2.Compose:
+    """PIL photo to augmented uint8 tensor [3, H, W] of the same size."""
+    steps = [v2.RandomHorizontalFlip()]
     if recipe.trivial_augment:
         steps.append(v2.TrivialAugmentWide())
     steps.append(v2.PILToTensor())
@@ -256,15 +282,21 @@ class Normalise:
 
 
 def training_loader(
-    photos: Photos, recipe: Recipe, sampler: EpochSampler, size: int, workers: int
+    photos: Photos,
+    recipe: Recipe,
+    sampler: EpochSampler,
+    size: int,
+    workers: int,
+    lessons: "LabelMaps | None" = None,
 ) -> DataLoader:
-    """Augmented uint8 batches [N, 3, size, size], labels [N], and paths of broken photos."""
+    """Augmented uint8 batches [N, 3, size, size], labels [N], the teacher's logits (`PhotoSet`),
+    and paths of broken photos."""
     return DataLoader(
-        PhotoSet(photos, training_transform(recipe, size)),
+        PhotoSet(photos, training_transform(recipe), training_crop(recipe, size), lessons),
         batch_size=recipe.batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         drop_last=True,
     )
 
@@ -277,10 +309,11 @@ def validation_loader(
         PhotoSet(photos, validation_transform(pre)),
         batch_size=recipe.batch_size,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
     )
 
 
-def _collate(items: list[tuple[Tensor, int, str | None]]) -> tuple[Tensor, Tensor, list[str]]:
-    photos, labels = default_collate([item[:2] for item in items])
-    return photos, labels, [item[2] for item in items if item[2] is not None]
+def collate(items: list[tuple]) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    """A batch of `PhotoSet`'s items; of the paths of broken photos only those there are."""
+    photos, labels, taught = default_collate([item[:3] for item in items])
+    return photos, labels, taught, [item[3] for item in items if item[3] is not None]

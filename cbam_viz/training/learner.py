@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models import ResNet
@@ -14,6 +14,7 @@ from .data import Normalise, batch_transform
 from .recipe import Recipe
 from .schedule import batch_shape, freeze, learning_rate_scale, make_optimizer
 from .start import GATE_OPTIONS
+from .teacher import CLASSES as TEACHER_CLASSES
 
 
 class Learner:
@@ -38,6 +39,9 @@ class Learner:
         accelerator: Accelerator,
     ):
         self.recipe, self.pretrained, self.accelerator = recipe, pretrained, accelerator
+        self.classes = classes
+        if recipe.teacher:
+            model.fc = with_outputs(model.fc, TEACHER_CLASSES)
         self.model = model.to(accelerator.device, memory_format=torch.channels_last)
         self.ema = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
@@ -57,8 +61,13 @@ class Learner:
         process = self.accelerator.process_index
         torch.manual_seed(self.recipe.seed + self.step + 1_000_003 * process)
 
-    def learn(self, photos: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step on a uint8 batch [N, 3, H, W] and its labels [N], resized as the step wants it.
+    def learn(self, photos: Tensor, labels: Tensor, taught: Tensor) -> tuple[Tensor, Tensor]:
+        """One step on a uint8 batch [N, 3, H, W], resized as the step wants it.
+
+        Args:
+            photos: the batch.
+            labels: of the photos [N].
+            taught: the teacher's logits [N, TEACHER_CLASSES]; unused without one.
 
         Returns:
             The mean loss and the number of photos that were told right, both on the device.
@@ -72,8 +81,11 @@ class Learner:
             x = F.interpolate(x, shape, mode="bilinear", antialias=True)
             x = x.contiguous(memory_format=torch.channels_last)
         x, targets = self.mix(x, labels)
-        logits = self.parallel(x)
+        outputs = self.parallel(x)
+        logits = outputs[:, : self.classes]
         loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+        if self.recipe.teacher:
+            loss += self.recipe.teacher * distillation(outputs[:, self.classes :], taught)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer.step()
@@ -86,12 +98,17 @@ class Learner:
         """Top-1 of the averaged weights, 0 to 1, on a prepared loader's batches, all of them."""
         self.ema.eval()
         right, seen = 0, 0
-        for photos, labels in batches:
+        for photos, labels, _ in batches:
             with self.accelerator.autocast():
-                logits = self.ema(self.normalise(photos))
+                logits = self.ema(self.normalise(photos))[:, : self.classes]
             hits = self.accelerator.gather_for_metrics(logits.argmax(1) == labels)
             right, seen = right + hits.sum().item(), seen + len(hits)
         return right / seen
+
+    def finished(self) -> dict[str, Tensor]:
+        """The averaged weights on the CPU, without the teacher's outputs."""
+        state = {k: v.cpu().contiguous() for k, v in self.ema.module.state_dict().items()}
+        return state | {k: state[k][: self.classes] for k in ("fc.weight", "fc.bias")}
 
     def state_dict(self) -> dict:
         """All that a stopped run needs to go on."""
@@ -113,3 +130,22 @@ class Learner:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+
+
+def with_outputs(head: nn.Linear, more: int) -> nn.Linear:
+    """A classifier with further outputs, in their initial state, behind those that it has."""
+    wide = nn.Linear(head.in_features, head.out_features + more)
+    with torch.no_grad():
+        wide.weight[: head.out_features] = head.weight
+        wide.bias[: head.out_features] = head.bias
+    return wide
+
+
+def distillation(logits: Tensor, taught: Tensor) -> Tensor:
+    """Mean divergence of a network's word from its teacher's, both logits [N, classes].
+
+    Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network" (arXiv 1503.02531),
+    section 2, at a temperature of 1.
+    """
+    ours, theirs = (F.log_softmax(x.float(), 1) for x in (logits, taught))
+    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True)

@@ -59,6 +59,10 @@ class Recipe:
     """Of Beta(mixup, mixup), from which the shares of two blended photos are drawn; 0 is none."""
     cutmix: float = 0.0
     """The same for a box pasted from another photo. With both, each batch gets one of the two."""
+    teacher: float = 0.0
+    """Weight of what a network with ImageNet's 1000 classes says of the same crop, beside the
+    labels' weight of 1. It is learnt through outputs of its own that the finished model lacks; 0
+    is no teacher."""
     class_balance: float = 0.5
     """A photo is drawn with weight (photos of its class) ** -class_balance."""
     ema: float = 0.998
@@ -94,6 +98,8 @@ class Recipe:
                 "rising order, 32 to 2048 px, e.g. [[0, 112, 112], [7, 96, 160]], not "
                 f"{self.sizes!r}"
             )
+        if self.teacher and (self.mixup or self.cutmix):
+            raise ValueError("a teacher's word holds for one photo; set mixup and cutmix to 0")
         if self.view_size and not 32 <= self.view_size <= 2048:
             raise ValueError(f"view_size must be 32 to 2048, or 0, not {self.view_size}")
 
@@ -118,6 +124,7 @@ _RANGES = {
     "erasing": (0, 1),
     "mixup": (0, 100),
     "cutmix": (0, 100),
+    "teacher": (0, 100),
     "class_balance": (0, 1),
     "ema": (0, 0.999999),
     "seed": (0, 2**31),

@@ -37,7 +37,7 @@ def throughput(
         over the rounds each, so that the third is of ratios taken in turn.
     """
     side = recipe.sizes[-1][2]
-    recipe = replace(recipe, init="scratch", frozen_epochs=0, sizes=[[0, side, side]])
+    recipe = replace(recipe, init="scratch", frozen_epochs=0, sizes=[[0, side, side]], teacher=0.0)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(recipe, data, Path(folder), workers)
     learner, n = run.learner, recipe.batch_size

@@ -35,10 +35,13 @@ from .data import (
 from .learner import Learner
 from .log import RunLog
 from .recipe import Recipe, recipe_before
+from .saving import save_whole
 from .start import build, load_plain, start
+from .teacher import label_maps
 
-# In a run's folder: what it goes on from, its model, the run that it starts from.
-LAST, MODEL, START = "last.pt", "model", "start"
+# In a run's folder: what it goes on from, its model, the run that it starts from, the teacher's
+# word on its photos.
+LAST, MODEL, START, TAUGHT = "last.pt", "model", "start", "teacher.npy"
 SAVE_EVERY_S = 120
 REPORT_EVERY = 20  # steps: a report waits for what the device is doing
 BROKEN_AT_MOST = 0.01
@@ -116,6 +119,10 @@ class Run:
         self.broken: set[str] = set()
         self.last = out / LAST
         out.mkdir(parents=True, exist_ok=True)
+        self.lessons = None
+        if recipe.teacher:
+            with self.accelerator.main_process_first():  # it asks, the others read
+                self.lessons = label_maps(self.photos, out / TAUGHT, self.accelerator, workers)
         self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
         self.saved = time.monotonic()
 
@@ -128,8 +135,8 @@ class Run:
         self.sampler.set_position(epoch, done * self.recipe.batch_size)
         learner.begin_epoch(epoch)
         tally = torch.zeros(3, device=self.accelerator.device)  # sum of losses, right, seen
-        for photos, labels in islice(self.batches(size), stop - learner.step):
-            tally += self._learn(photos, labels)
+        for batch in islice(self.batches(size), stop - learner.step):
+            tally += self._learn(*batch)
             log.bar.update()
             if learner.step % REPORT_EVERY == 0:
                 loss, accuracy = self._means(tally)
@@ -151,10 +158,12 @@ class Run:
             log.table()
         self.save()
 
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What is left of the sampler's epoch: uint8 photos [N, 3, size, size], labels [N]."""
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What is left of the sampler's epoch, as `Learner.learn` takes it; size x size px."""
         return self._watched(
-            training_loader(self.photos, self.recipe, self.sampler, size, self.workers)
+            training_loader(
+                self.photos, self.recipe, self.sampler, size, self.workers, self.lessons
+            )
         )
 
     def validate(self) -> float:
@@ -173,14 +182,13 @@ class Run:
 
     def export(self, folder: Path) -> Path:
         """Write the averaged weights as a model's folder; a plain network under neutral gates."""
-        model = self.learner.ema.module
-        state = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+        state = self.learner.finished()
+        state |= {k: state[k] / self.recipe.temperature for k in ("fc.weight", "fc.bias")}
         if self.recipe.plain:
             model = build(replace(self.recipe, plain=False), len(self.photos.classes))
             load_plain(model, state)
-            state = model.state_dict()
-        state |= {k: state[k] / self.recipe.temperature for k in ("fc.weight", "fc.bias")}
-        model = assemble(dict(model._hub_mixin_config), state)
+        else:
+            model = assemble(dict(self.learner.model._hub_mixin_config), state)
         if self.writes:
             save_checkpoint(
                 Checkpoint(
@@ -194,9 +202,9 @@ class Run:
             )
         return folder
 
-    def _learn(self, photos: Tensor, labels: Tensor) -> Tensor:
+    def _learn(self, photos: Tensor, labels: Tensor, taught: Tensor) -> Tensor:
         try:
-            loss, right = self.learner.learn(photos, labels)
+            loss, right = self.learner.learn(photos, labels, taught)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
@@ -218,10 +226,10 @@ class Run:
             )
         return losses / seen, right / seen
 
-    def _watched(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    def _watched(self, loader: DataLoader) -> Iterator[tuple[Tensor, ...]]:
         """A loader's batches, on the device; broken photos are named, and too many stop it."""
         of = len(self.photos.paths) + len(self.held.paths)
-        for photos, labels, broken in self.accelerator.prepare(loader):
+        for *batch, broken in self.accelerator.prepare(loader):
             for path in set(broken) - self.broken:
                 self.broken.add(path)
                 tqdm.write(f"skipped, cannot be read ({len(self.broken)}): {path}", sys.stderr)
@@ -231,28 +239,7 @@ class Run:
                     f"{BROKEN_AT_MOST:.0%}; one of them is {min(self.broken)}. Remove them or "
                     "fetch them again"
                 )
-            yield photos, labels
-
-
-def save_whole(state: dict, path: Path) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        OSError: it cannot be written (the disk is full, say); what was there before still is.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch's writer makes a RuntimeError of a full disk
-        part.unlink(missing_ok=True)
-        raise OSError(
-            f"{path} cannot be saved ({error}); what was saved before is whole. Make room and run "
-            "the same command again to go on from there"
-        ) from error
+            yield tuple(batch)
 
 
 def _begin(
