@@ -24,10 +24,9 @@ from torchvision.models import resnet18
 from cbam_viz import Explainer, bench
 from cbam_viz.models.checkpoints import load_checkpoint
 from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM, resnet18_cbam
-from cbam_viz.training import recipe as recipe_module
 from cbam_viz.training.data import EpochSampler, find_photos
 from cbam_viz.training.learner import Learner
-from cbam_viz.training.recipe import Recipe, load_recipe, recipe_before
+from cbam_viz.training.recipe import Recipe, load_recipe
 from cbam_viz.training.schedule import batch_shape, learning_rate_scale
 from cbam_viz.training.throughput import throughput
 from cbam_viz.training.train import train
@@ -89,6 +88,10 @@ def same(a: dict, b: dict) -> bool:
 def rows(out: Path) -> list[dict]:
     with (out / "log.csv").open(newline="") as f:
         return list(csv.DictReader(f))
+
+
+def as_toml(recipe: Recipe) -> str:
+    return "".join(f"{k} = {json.dumps(v)}\n" for k, v in asdict(recipe).items())
 
 
 @contextmanager
@@ -326,101 +329,25 @@ def test_the_plain_twin_is_saved_as_what_it_computes(data, tmp_path, monkeypatch
     assert last(tmp_path)["step"] == 3
 
 
-# ---------------------------------------------------------------- from another recipe's model
-
-
-def as_toml(recipe: Recipe) -> str:
-    return "".join(f"{k} = {json.dumps(v)}\n" for k, v in asdict(recipe).items())
-
-
-@pytest.fixture
-def chain(tmp_path, monkeypatch):
-    """A recipe that starts from another one's model."""
-    folder = tmp_path / "recipes"
-    folder.mkdir()
-    first = replace(RECIPE, epochs=2, temperature=0.5, val_every=0)
-    (folder / "first.toml").write_text(as_toml(first))
-    monkeypatch.setattr(recipe_module, "RECIPES", folder)
-    return replace(RECIPE, init="first", epochs=1, sizes=[[0, 48, 48]], seed=1, val_every=0)
-
-
-def test_another_recipe_is_trained_first(chain, data, tmp_path):
-    out = tmp_path / "out"
-    with watching() as steps:
-        train(chain, data, out, workers=0, stop_at=PER_EPOCH - 1)
-    assert [step for step, *_ in steps] == [*range(2 * PER_EPOCH), *range(PER_EPOCH - 1)]
-    assert [side for *_, side, _ in steps] == [32] * 2 * PER_EPOCH + [48] * (PER_EPOCH - 1)
-    first = last(out / "start")
-    assert first["recipe"] == asdict(recipe_before(chain)) and first["recipe"]["epochs"] == 2
-    assert last(out)["recipe"] == asdict(chain)
-    assert set(last(out)["pretrained"]) >= {"conv1", "fc"}
-
-    with watching() as steps:  # the start is not asked for any more
-        (out / "start" / "last.pt").unlink()
-        folder = train(chain, data, out, workers=0)
-    assert [step for step, *_ in steps] == [PER_EPOCH - 1]
-    assert load_checkpoint(folder).classes == ("blue", "Green", "red")
-    assert not (out / "start" / "last.pt").exists()
-
-
-def test_the_first_recipes_finished_model_is_what_is_started_from(chain, data, tmp_path):
-    out = tmp_path / "out"
-    still = dict.fromkeys(("lr", "pretrained_lr", "channel_gate_lr", "spatial_gate_lr"), 0.0)
-    train(replace(chain, **still), data, out, workers=0, stop_at=1)
-    finished, ours = load_checkpoint(out / "start" / "model").model, last(out)["model"]
-    parameters = dict(finished.named_parameters())
-    assert all(torch.equal(ours[k], v) for k, v in parameters.items())
-    average = last(out / "start")["ema"]["module.fc.weight"]
-    assert torch.allclose(ours["fc.weight"], 2 * average, rtol=1e-3)  # its temperature is 0.5
-
-
-@pytest.mark.parametrize("stopped", ["within", "over", "half a model"])
-def test_stopped_in_the_first_recipe_it_ends_bit_for_bit_the_same(chain, data, tmp_path, stopped):
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    train(chain, data, whole, workers=0)
-    # A stopped run leaves the model of where it was.
-    steps = PER_EPOCH if stopped == "within" else None
-    train(recipe_before(chain), data, out / "start", workers=0, stop_at=steps)
-    if stopped == "half a model":
-        (out / "start" / "model" / "model.safetensors").write_bytes(b"half")
-    with watching() as steps:
-        train(chain, data, out, workers=0)
-    assert len(steps) == (2 * PER_EPOCH if stopped == "within" else PER_EPOCH)
-    for folder in ("start", "."):
-        ours, expected = last(out / folder), last(whole / folder)
-        assert same(ours["model"], expected["model"]) and same(ours["ema"], expected["ema"])
-
-
-def test_plain_from_the_plain_model_of_another_recipe(chain, data, tmp_path, monkeypatch):
+def test_from_a_plain_runs_model(data, tmp_path, monkeypatch):
     monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", resnet18_cbam)  # has a plain twin
-    out = tmp_path / "out"
-    plain = replace(chain, plain=True)
-    train(recipe_before(plain), data, out / "start", workers=0, stop_at=PER_EPOCH)
+    plain = replace(RECIPE, plain=True, epochs=1, temperature=0.5)
+    first = train(plain, data, tmp_path / "first", workers=0, stop_at=1)
     still = dict.fromkeys(("lr", "pretrained_lr"), 0.0)
-    folder = train(replace(plain, **still), data, out, workers=0, stop_at=1)
-    assert last(out / "start")["step"] == 2 * PER_EPOCH
-    assert last(out / "start")["recipe"]["plain"]
-    first, ours = load_checkpoint(out / "start" / "model"), last(out)["model"]
+    again = replace(plain, init=str(first), **still)
+    train(again, data, tmp_path / "plain", workers=0, stop_at=1)
+    ours = last(tmp_path / "plain")["model"]
     assert not any("attention" in key for key in ours)
-    began = first.model.plain_state()
+    began = load_checkpoint(first).model.plain_state()
     weights = [k for k, _ in resnet18().named_parameters()]  # norms went on measuring
     assert all(torch.equal(ours[k], began[k]) for k in weights)
     # At full precision, the average of the first run with its logits divided by 0.5.
-    average = {k.removeprefix("module."): v for k, v in last(out / "start")["ema"].items()}
+    average = {k.removeprefix("module."): v for k, v in last(tmp_path / "first")["ema"].items()}
     for key, value in began.items():
         expected = average[key] * (2 if key.startswith("fc.") else 1)
         assert torch.allclose(value.float(), expected.float(), rtol=1e-3, atol=1e-6), key
-    assert load_checkpoint(folder).untrained
-    train(replace(plain, **still), data, out, workers=0, stop_at=2)  # it goes on, too
-    assert last(out)["step"] == 2
-
-
-def test_a_gated_network_from_a_plain_recipe(chain, data, tmp_path, monkeypatch):
-    monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", resnet18_cbam)
-    path = recipe_module.RECIPES / "first.toml"
-    path.write_text(path.read_text().replace("plain = false", "plain = true"))
-    folder = train(chain, data, tmp_path / "out", workers=0, stop_at=2)
-    assert last(tmp_path / "out" / "start")["recipe"]["plain"]
+    gated = replace(RECIPE, init=str(first), epochs=1)
+    folder = train(gated, data, tmp_path / "gated", workers=0, stop_at=2)
     assert load_checkpoint(folder).untrained is None
 
 
@@ -577,17 +504,16 @@ def test_two_processes_at_half_precision(finished, other, tmp_path):
         "from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM\n"
         "from cbam_viz.training import recipe, train\n"
         "CONSTRUCTORS['resnet18_cbam'] = lambda **o: ResNetCBAM('basic', [1, 1, 1, 1], **o)\n"
-        "recipe.RECIPES = Path(sys.argv[1])\n"
-        "r = recipe.load_recipe('second')\n"
+        "r = recipe.load_recipe(sys.argv[1])\n"
         "train.train(r, sys.argv[2], Path(sys.argv[3]), workers=0)\n"
     )
     (tmp_path / "two.py").write_text(code)
-    first = replace(RECIPE, init=str(finished[1]), frozen_epochs=1, epochs=2)
-    (tmp_path / "first.toml").write_text(as_toml(first))
-    (tmp_path / "second.toml").write_text(as_toml(replace(RECIPE, init="first", epochs=1)))
+    recipe = replace(RECIPE, init=str(finished[1]), frozen_epochs=1, epochs=2, teacher=0.1)
+    (tmp_path / "recipe.toml").write_text(as_toml(recipe))
     command = "-m accelerate.commands.launch --cpu --num_processes 2 --num_machines 1"
     command += " --mixed_precision bf16 --dynamo_backend no"
-    script = [str(tmp_path / "two.py"), str(tmp_path), str(other), str(tmp_path / "out")]
+    script = [str(tmp_path / name) for name in ("two.py", "recipe.toml")]
+    script += [str(other), str(tmp_path / "out")]
     done = subprocess.run(
         [sys.executable, *command.split(), *script],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -596,9 +522,8 @@ def test_two_processes_at_half_precision(finished, other, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert last(tmp_path / "out" / "start")["step"] == 2 * 4  # as with one process
-    assert last(tmp_path / "out")["step"] == 4
-    log = rows(tmp_path / "out" / "start")
+    assert last(tmp_path / "out")["step"] == 2 * 4  # as with one process
+    log = rows(tmp_path / "out")
     assert [r["epoch"] for r in log] == ["0", "1"]
     assert float(log[1]["loss"]) < float(log[0]["loss"])
     assert load_checkpoint(tmp_path / "out" / "model").classes == ("a", "b")
@@ -620,11 +545,11 @@ def test_the_shipped_recipe_on_real_photos(tmp_path, monkeypatch):
             if wanted.total() == 90:
                 break
     trunk = SHARED / "resnet18-imagenet1k-v1-trunk.npz"
-    recipe = replace(load_recipe("resnet18-cbam-everyday117-start"), init=str(trunk))
+    recipe = replace(load_recipe("resnet18-cbam-everyday117"), init=str(trunk))
     folder = train(recipe, tmp_path / "photos", tmp_path / "out", workers=1, stop_at=2)
     train(recipe, tmp_path / "photos", tmp_path / "out", workers=1, stop_at=3)
     state = last(tmp_path / "out")
-    assert (state["step"], state["steps"]) == (3, 13)
+    assert (state["step"], state["steps"]) == (3, 12)
     assert state["pretrained"] == ["bn1", "conv1", "layer1", "layer2", "layer3"]
     assert len(load_checkpoint(folder).classes) == len(wanted)
 

@@ -1,12 +1,11 @@
 """A recipe: everything that decides what a trained model is, in one small TOML file."""
 
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 
 from ..models.resnet import CONSTRUCTORS
-from ..models.sources import catalogue
 
 RECIPES = files(__package__) / "recipes"
 
@@ -24,10 +23,8 @@ class Recipe:
     plain: bool = False
     """Leave the attention out: torchvision's plain ResNet, to see what the attention earns."""
     init: str = "torchvision"
-    """"torchvision" (its ImageNet weights), "scratch", an .npz of a folded trunk, anything that
-    `load_checkpoint` opens, or a recipe of the package by its name: that one, which must start
-    from weights, is trained first, and its finished model is what is started from. A name that
-    is also a model's in the catalogue means the model."""
+    """"torchvision" (its ImageNet weights), "scratch", an .npz of a folded trunk, or anything that
+    `load_checkpoint` opens."""
     epochs: int = 10
     frozen_epochs: int = 0
     """For this long, only what had no pretrained weights learns (stages are frozen whole)."""
@@ -168,39 +165,3 @@ def load_recipe(name: str) -> Recipe:
         return Recipe(**values)
     except ValueError as error:
         raise ValueError(f"recipe {name!r}: {error}") from error
-
-
-def recipe_before(recipe: Recipe) -> Recipe | None:
-    """The recipe to train first, whose finished model another starts from; plain if that one is.
-
-    Returns:
-        None if the recipe starts from weights.
-
-    Raises:
-        ValueError: the recipe cannot start from that one's model, or that one does not start from
-            weights (so none starts from itself, and at most one comes first).
-    """
-    if not _is_recipe(recipe.init):
-        return None
-    first = load_recipe(recipe.init)
-    name = f"the recipe {recipe.init!r}"
-    if _is_recipe(first.init):
-        raise ValueError(
-            f"no recipe can start from {name}: that one starts from the recipe {first.init!r}, and "
-            "would have to start from weights; give another `init`"
-        )
-    if first.model != recipe.model:
-        raise ValueError(
-            f"a {recipe.model} cannot start from {name}, which makes a {first.model}; give another "
-            "`init` or `model`"
-        )
-    if recipe.frozen_epochs:
-        raise ValueError(
-            f"from {name} all weights are pretrained, so with frozen_epochs = "
-            f"{recipe.frozen_epochs} nothing would learn; set it to 0"
-        )
-    return replace(first, plain=True) if recipe.plain else first
-
-
-def _is_recipe(init: str) -> bool:
-    return init in recipes() and init not in (entry.name for entry in catalogue())

@@ -35,7 +35,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, pretrained: set[str]) -> Op
     groups = parameter_groups(model, recipe, pretrained)
     if recipe.optimizer == "sgd":
         return SGD(groups, momentum=0.9, nesterov=True)
-    return AdamW(groups)
+    return AdamW(groups, fused=True)
 
 
 def learning_rate_scale(step: int, steps: int, warmup: int) -> float:

@@ -34,14 +34,13 @@ from .data import (
 )
 from .learner import Learner
 from .log import RunLog
-from .recipe import Recipe, recipe_before
+from .recipe import Recipe
 from .saving import save_whole
 from .start import build, load_plain, start
 from .teacher import label_maps
 
-# In a run's folder: what it goes on from, its model, the run that it starts from, the teacher's
-# word on its photos.
-LAST, MODEL, START, TAUGHT = "last.pt", "model", "start", "teacher.npy"
+# In a run's folder: what it goes on from, its model, the teacher's word on its photos.
+LAST, MODEL, TAUGHT = "last.pt", "model", "teacher.npy"
 SAVE_EVERY_S = 120
 REPORT_EVERY = 20  # steps: a report waits for what the device is doing
 BROKEN_AT_MOST = 0.01
@@ -55,8 +54,6 @@ def train(
     stop_at: int | None = None,
 ) -> Path:
     """Train, or go on where a stopped run of the same folder was.
-
-    A recipe that starts from another one's model has that one trained first, in ``out / "start"``.
 
     Args:
         recipe: what to do.
@@ -76,18 +73,6 @@ def train(
             holds a run of another recipe. The message says what to do.
         OSError: something cannot be read or saved; what was saved before stays whole.
     """
-    # The start's model is written anew even if its run was over: a kill may have left half of it.
-    if (first := recipe_before(recipe)) and not (out / LAST).exists():
-        _train(first, data, out / START, workers)
-    accelerator = _train(recipe, data, out, workers, stop_at)
-    accelerator.end_training()
-    return out / MODEL
-
-
-def _train(
-    recipe: Recipe, data: str | Path, out: Path, workers: int | None, stop_at: int | None = None
-) -> Accelerator:
-    """One run, up to its model; all processes have it when this returns."""
     run = Run(recipe, data, out, workers)
     stop = run.learner.steps if stop_at is None else min(stop_at, run.learner.steps)
     with RunLog(out, run.learner.step, run.learner.steps, run.rows, run.writes) as log:
@@ -95,7 +80,8 @@ def _train(
             run.epoch(stop, log)
     run.export(out / MODEL)
     run.accelerator.wait_for_everyone()
-    return run.accelerator
+    run.accelerator.end_training()
+    return out / MODEL
 
 
 class Run:
@@ -260,10 +246,7 @@ def _begin(
         model = build(recipe, len(photos.classes), **state["options"])
         pretrained = set(state["pretrained"])
     else:
-        begin = recipe
-        if recipe_before(recipe):
-            begin = replace(recipe, init=str(last.parent / START / MODEL))
-        model, pretrained = start(begin, photos.classes, lambda: _some(photos, recipe))
+        model, pretrained = start(recipe, photos.classes, lambda: _some(photos, recipe))
     learner = Learner(recipe, model, pretrained, len(photos.classes), per_epoch, accelerator)
     if state:
         learner.load_state_dict(state)
