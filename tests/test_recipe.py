@@ -96,6 +96,7 @@ def test_there_is_no_such_recipe(name):
         ('model = "resnet18"', "model must be one of resnet18_cbam, .*, not 'resnet18'"),
         ('optimizer = "adam"', "optimizer must be one of adamw, sgd, not 'adam'"),
         ("view_size = 16", "view_size must be 32 to 2048, or 0, not 16"),
+        ("teacher = 1\nmixup = 0.2", "holds for one photo; set mixup and cutmix to 0"),
         ("sizes = 160", "sizes must be triples .*, not 160"),
         ("sizes = []", "sizes must be triples"),
         ("sizes = [[0, 160]]", "sizes must be triples"),

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from cbam_viz.training.train import train
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+SHIPPED = "resnet18-cbam-everyday117"
 RECIPE = Recipe(
     init="scratch",
     epochs=3,
@@ -92,6 +94,18 @@ def rows(out: Path) -> list[dict]:
 
 def as_toml(recipe: Recipe) -> str:
     return "".join(f"{k} = {json.dumps(v)}\n" for k, v in asdict(recipe).items())
+
+
+def killed_once(ready: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Kill a process and its workers as soon as something is so, while it still runs."""
+    try:
+        deadline = time.monotonic() + 120
+        while not ready():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.001)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager
@@ -391,15 +405,9 @@ def test_killed_at_any_moment(data, tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        # Killed while it saves: one checkpoint is there, the next is half written.
-        deadline = time.monotonic() + 120
-        while not ((out / "last.pt").exists() and (out / "last.pt.part").exists()):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.001)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    # While it saves: one checkpoint is there, the next is half written.
+    files = (out / "last.pt", out / "last.pt.part")
+    killed_once(lambda: all(file.exists() for file in files), process)
     done = last(out)["step"]
     assert 0 < done < 3 * PER_EPOCH
     with watching() as steps:
@@ -544,13 +552,25 @@ def test_the_shipped_recipe_on_real_photos(tmp_path, monkeypatch):
                 target.write_bytes(tar.extractfile(member).read())
             if wanted.total() == 90:
                 break
-    trunk = SHARED / "resnet18-imagenet1k-v1-trunk.npz"
-    recipe = replace(load_recipe("resnet18-cbam-everyday117"), init=str(trunk))
-    folder = train(recipe, tmp_path / "photos", tmp_path / "out", workers=1, stop_at=2)
-    train(recipe, tmp_path / "photos", tmp_path / "out", workers=1, stop_at=3)
-    state = last(tmp_path / "out")
-    assert (state["step"], state["steps"]) == (3, 12)
+    trunk, out = str(SHARED / "resnet18-imagenet1k-v1-trunk.npz"), tmp_path / "out"
+    command = ["-m", "cbam_viz", "train", "--recipe", SHIPPED, "--init", trunk, "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, *command, "--data", str(tmp_path / "photos"), "--out", str(out)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    killed_once(lambda: (out / "last.pt").exists(), process)
+    done = last(out)["step"]
+    recipe = replace(load_recipe(SHIPPED), init=trunk)
+    assert 0 < done < recipe.epochs  # a step is an epoch here
+    asked = (out / "teacher.npy").stat().st_mtime
+    folder = train(recipe, tmp_path / "photos", out, workers=1, stop_at=done + 1)
+    state = last(out)
+    assert (state["step"], state["steps"]) == (done + 1, recipe.epochs)
     assert state["pretrained"] == ["bn1", "conv1", "layer1", "layer2", "layer3"]
+    assert [r["epoch"] for r in rows(out)] == [str(epoch) for epoch in range(done + 1)]
+    assert (out / "teacher.npy").stat().st_mtime == asked
     assert len(load_checkpoint(folder).classes) == len(wanted)
 
 
@@ -571,7 +591,7 @@ def test_bench_tells_how_fast_training_is(data, monkeypatch, capsys):
 
     monkeypatch.setattr("cbam_viz.training.throughput.throughput", measured)
     bench._training(data)
-    assert asked == [(load_recipe("resnet18-cbam-everyday117"), data)]
+    assert asked == [(load_recipe(SHIPPED), data)]
     told = capsys.readouterr().out
     assert "64 photos of 176 x 176 px a step: 90.0 photos/s" in told
     assert "100.0 photos/s, 0.91 x" in told

@@ -23,7 +23,7 @@ def throughput(
     Both are measured in turn, round after round, at the greatest side of the recipe's last size
     and with nothing frozen: training steps as `train` takes them, from files to averaged weights;
     and bare passes, forward and backward, on one batch of random numbers. Weights make no
-    difference, so none are fetched.
+    difference, so none are fetched, and no teacher is asked: it is, once, before training.
 
     Args:
         recipe: says what a step is.

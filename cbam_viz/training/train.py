@@ -107,7 +107,7 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         self.lessons = None
         if recipe.teacher:
-            with self.accelerator.main_process_first():  # it asks, the others read
+            with self.accelerator.local_main_process_first():  # it asks, the others read
                 self.lessons = label_maps(self.photos, out / TAUGHT, self.accelerator, workers)
         self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
         self.saved = time.monotonic()
