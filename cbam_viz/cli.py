@@ -80,7 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     _model(p)
     p.add_argument("--data", required=True, type=Path, metavar="DIR",
                    help="photos by class, or a folder that holds them as val/")  # fmt: skip
-    p.add_argument("--annotations", type=Path, metavar="FILE", help="where the objects are")
+    p.add_argument("--labels", type=Path, metavar="FILE",
+                   help="JSON: the class's index by file name in DIR; class folders are not needed "
+                   "then")  # fmt: skip
+    p.add_argument("--annotations", type=Path, metavar="FILE", help="JSON: where the objects are")
+    p.add_argument("--objects", type=Path, metavar="DIR",
+                   help="the annotated photos, of any classes, where they are not in --data; "
+                   "Grad-CAM is then that of the predicted class")  # fmt: skip
     p.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and plots here")
 
     p = command("bench", _bench, "measure speed and memory on this machine")
@@ -229,11 +235,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from .evaluation.evaluate import evaluate
+    from .evaluation.report import save, table
     from .explain.explainer import Explainer
-    from .training.evaluate import evaluate, save, table
 
     explainer = Explainer.from_pretrained(arguments.model)
-    result = evaluate(explainer, arguments.data, arguments.annotations)
+    result = evaluate(
+        explainer, arguments.data, arguments.labels, arguments.annotations, arguments.objects
+    )
     print(table(result))
     if arguments.out:
         save(result, arguments.out)

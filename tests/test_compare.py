@@ -9,7 +9,7 @@ import torch
 from helpers import make_photo
 
 from cbam_viz import Explainer
-from cbam_viz.explain.compare import centre_prior, class_maps, grad_cam
+from cbam_viz.explain.compare import class_maps, grad_cam
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
@@ -147,14 +147,3 @@ def test_many_threads_get_each_their_own():
 def test_what_there_is_not(explainer, arguments, words):
     with pytest.raises(ValueError, match=words):
         grad_cam(explainer, COFFEE, **arguments)
-
-
-def test_the_prior_is_a_gaussian_in_the_middle():
-    prior = centre_prior(81, 41)
-    assert prior.shape == (41, 81)
-    assert prior.dtype == np.float32
-    assert prior.max() == prior[20, 40] == 1
-    assert np.array_equal(prior, prior[::-1, ::-1])
-    # One deviation, a quarter of a side, off the centre along one axis.
-    assert prior[20, 40 + 20] == pytest.approx(np.exp(-0.5), abs=0.02)
-    assert prior[20 + 10, 40] == pytest.approx(np.exp(-0.5), abs=0.02)

@@ -13,21 +13,24 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from cbam_viz import Explainer
+from cbam_viz.evaluation.attention import (
+    Attention,
+    MapFigures,
+    Maps,
+    centre_prior,
+    object_mask,
+    off_centre_crop,
+)
+from cbam_viz.evaluation.evaluate import Evaluation, evaluate
+from cbam_viz.evaluation.metrics import mass_on_object, pixel_auc
+from cbam_viz.evaluation.photos import read_annotations, samples_by_folder
+from cbam_viz.evaluation.predictions import Accuracy, Predictions
+from cbam_viz.evaluation.report import save, table
 from cbam_viz.explain.compare import grad_cam
-from cbam_viz.explain.metrics import mass_on_object, pixel_auc
 from cbam_viz.explain.view import View
 from cbam_viz.models.attention import SpatialAttention
 from cbam_viz.models.checkpoints import Checkpoint, Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM
-from cbam_viz.training.evaluate import (
-    evaluate,
-    find_samples,
-    object_mask,
-    off_centre_crop,
-    read_annotations,
-    save,
-    table,
-)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "Red": (255, 0, 0), "white": (255,) * 3}
@@ -91,7 +94,7 @@ def data(tmp_path) -> Path:
 
 
 def test_the_figures_of_known_photos(explainer, data):
-    result = evaluate(explainer, data)
+    result = evaluate(explainer, data).to_dict()
     assert result["model"] == "rigged"
     assert result["photos"] == 10
     assert result["top1"] == 0.8
@@ -126,12 +129,12 @@ def test_calibration_is_that_of_what_the_explainer_says(explainer, data):
         here = (confidence > m / 15) & (confidence <= (m + 1) / 15)
         if here.any():
             expected += here.mean() * abs(confidence[here].mean() - right[here].mean())
-    found = evaluate(explainer, data)["calibration_error"]
+    found = evaluate(explainer, data).to_dict()["calibration_error"]
     assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_how_constant_the_gates_are(explainer, data):
-    gates = evaluate(explainer, data)["gates"]
+    gates = evaluate(explainer, data).to_dict()["gates"]
     assert list(gates) == BLOCKS
     for name, slope in SLOPES.items():
         assert gates[name]["spatial"]["range"] == pytest.approx(abs(slope), abs=1e-3)
@@ -164,7 +167,7 @@ def test_attention_that_is_known(explainer, data, tmp_path):
         "Red/nowhere.jpg": {"boxes": [[0, 0, 1, 1]]},
     }
     annotations = annotate(tmp_path / "annotations.json", entries)
-    attention = evaluate(explainer, data, annotations)["attention"]
+    attention = evaluate(explainer, data, annotations=annotations).to_dict()["attention"]
     assert attention["annotations_without_photo"] == 1
     assert attention["annotated"] == 3
     assert attention["crops"] == 2
@@ -194,7 +197,7 @@ def test_attention_is_measured_on_the_crop_with_the_true_class(explainer, data, 
     photo.save(path)
     key, box = "green/9.png", [0.3, 0.1, 0.7, 0.5]
     annotations = annotate(tmp_path / "annotations.json", {key: {"boxes": [box]}})
-    found = evaluate(explainer, data, annotations, seed=3)["attention"]
+    found = evaluate(explainer, data, annotations=annotations, seed=3).attention
 
     mask = object_mask(read_annotations(annotations)[key], photo.size)
     crop = off_centre_crop(mask, np.random.default_rng([3, zlib.crc32(key.encode())]))
@@ -203,10 +206,10 @@ def test_attention_is_measured_on_the_crop_with_the_true_class(explainer, data, 
     for name in BLOCKS:
         gate = explanation.spatial_on_image(name)
         cam = grad_cam(explainer, photo.crop(crop), name, list(COLOURS).index("green")).on_photo()
-        for values, row in ((gate, found["blocks"][name]), (cam, found["grad_cam"][name])):
-            assert row["auc"] == pytest.approx(pixel_auc(values, inside), abs=1e-3)
-            assert row["mass"] == pytest.approx(mass_on_object(values, inside), abs=1e-3)
-    again = evaluate(explainer, data, annotations, seed=3)["attention"]
+        for values, row in ((gate, found.maps.blocks[name]), (cam, found.maps.grad_cam[name])):
+            assert row.auc == pytest.approx(pixel_auc(values, inside), abs=1e-3)
+            assert row.mass == pytest.approx(mass_on_object(values, inside), abs=1e-3)
+    again = evaluate(explainer, data, annotations=annotations, seed=3).attention
     assert again == found
 
 
@@ -215,14 +218,14 @@ def test_large_photos_are_made_smaller_first(explainer, data, tmp_path):
     entries = {"green/9.png": {"boxes": [[0.8, 0, 1, 1]]}}
     annotations = annotate(tmp_path / "annotations.json", entries)
     paint(data / "green" / "9.png", "green", (4000, 3000))
-    result = evaluate(explainer, data, annotations)["attention"]
+    result = evaluate(explainer, data, annotations=annotations).to_dict()["attention"]
     assert result["blocks"]["layer1.0"]["auc"] == 1
     assert 0.1 < result["area"] < 0.4
 
 
 def test_screen_and_files(explainer, data, tmp_path):
     entries = {"Red/b_0.jpg": {"boxes": [[0.8, 0, 1, 1]]}}
-    result = evaluate(explainer, data, annotate(tmp_path / "a.json", entries))
+    result = evaluate(explainer, data, annotations=annotate(tmp_path / "a.json", entries))
     words = table(result)
     for figure in ("80.0%", "green -> blue", "centre prior", "Grad-CAM layer4.0", "layer1.0"):
         assert figure in words
@@ -230,7 +233,7 @@ def test_screen_and_files(explainer, data, tmp_path):
     assert max(map(len, words.splitlines())) <= 110
     files = save(result, tmp_path / "out" / "new")
     assert [f.name for f in files] == ["evaluation.json", "accuracy.png", "attention.png"]
-    assert json.loads(files[0].read_text()) == result
+    assert json.loads(files[0].read_text()) == result.to_dict()
     for file in files[1:]:
         assert min(Image.open(file).size) > 100
     assert str(tmp_path) not in files[0].read_text()
@@ -262,22 +265,23 @@ def drawn(tmp_path, monkeypatch):
     return draw
 
 
-def judged(classes: int) -> dict:
+def judged(classes: int) -> Evaluation:
     """As `evaluate` gives it, as far as plots need it."""
     draw = np.random.default_rng(0)
-    top1 = draw.uniform(0.2, 1, classes).round(4)
-    rows = {f"long-sleeve thing {i}": {"photos": 9, "top1": t} for i, t in enumerate(top1)}
+    top1 = draw.uniform(0.2, 1, classes).round(4).tolist()
+    rows = {f"long-sleeve thing {i}": Accuracy(9, t, 1.0) for i, t in enumerate(top1)}
     blocks = {f"layer{s}.{i}": 0.3 + 0.1 * s + 0.02 * i for s in (1, 2, 3, 4) for i in (0, 1)}
     named = blocks | {"mean": 0.65, "prior": 0.56}
-    maps = {n: {"auc": auc, "auc_standard_error": 0.01} for n, auc in named.items()}
-    attention = {
-        "crops": 682,
-        "blocks": {b: maps[b] for b in blocks},
-        "mean_over_blocks": maps["mean"],
-        "centre_prior": maps["prior"],
-        "grad_cam": {b: maps[b] for b in blocks if b.endswith("1")},
-    }
-    return {"photos": 5289, "top1": 0.9, "classes": rows, "attention": attention}
+    of = {n: MapFigures(auc, 0.01, 0.5, 0.5, 1.0) for n, auc in named.items()}
+    maps = Maps(
+        {b: of[b] for b in blocks},
+        of["mean"],
+        of["prior"],
+        {b: of[b] for b in blocks if b.endswith("1")},
+    )
+    attention = Attention(0, 700, 682, 18, 0, "true", 0.2, maps)
+    predictions = Predictions(5289, 0.9, 1.0, 0.01, {}, rows, [], {})
+    return Evaluation("made up", None, 224, predictions, attention, [], 1.0)
 
 
 @pytest.mark.parametrize(("classes", "columns"), [(1, 1), (40, 1), (41, 2), (117, 3), (200, 3)])
@@ -287,7 +291,7 @@ def test_the_plot_of_the_classes(drawn, classes, columns):
     assert len(figure.axes) == columns
     names = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
     lengths = [bar.get_width() for axes in figure.axes for bar in axes.patches]
-    by_name = {f"{name} (9)": r["top1"] for name, r in result["classes"].items()}
+    by_name = {f"{name} (9)": r.top1 for name, r in result.predictions.classes.items()}
     assert lengths == sorted(by_name.values(), reverse=True)
     assert [by_name[name] for name in names] == lengths
     assert [t.get_text() for axes in figure.axes for t in axes.texts] == [
@@ -300,13 +304,13 @@ def test_the_plot_of_the_classes(drawn, classes, columns):
 
 
 def test_the_plot_of_the_blocks(drawn):
-    attention = judged(3)["attention"]
+    maps = judged(3).attention.maps
     _, figure = drawn(judged(3))
     (axes,) = figure.axes
-    assert [t.get_text() for t in axes.get_xticklabels()] == list(attention["blocks"])
+    assert [t.get_text() for t in axes.get_xticklabels()] == list(maps.blocks)
     gate, cam = (line for line in axes.lines if line.get_marker() in ("o", "D"))
-    assert list(gate.get_ydata()) == [b["auc"] for b in attention["blocks"].values()]
-    assert list(cam.get_ydata()) == [c["auc"] for c in attention["grad_cam"].values()]
+    assert list(gate.get_ydata()) == [b.auc for b in maps.blocks.values()]
+    assert list(cam.get_ydata()) == [c.auc for c in maps.grad_cam.values()]
     assert [round(x) for x in axes.convert_xunits(cam.get_xdata())] == [1, 3, 5, 7]
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == [
@@ -321,8 +325,9 @@ def test_the_plot_of_the_blocks(drawn):
 
 def test_nothing_to_crop_is_no_error(explainer, data, tmp_path):
     entries = {"Red/b_0.jpg": {"boxes": [[0, 0, 1, 1]]}}
-    result = evaluate(explainer, data, annotate(tmp_path / "a.json", entries))
-    assert result["attention"]["crops"] == 0
+    result = evaluate(explainer, data, annotations=annotate(tmp_path / "a.json", entries))
+    assert result.attention.crops == 0
+    assert "blocks" not in result.to_dict()["attention"]
     assert "0 off-centre crops of 1" in table(result)
     assert [f.name for f in save(result, tmp_path)] == ["evaluation.json", "accuracy.png"]
 
@@ -330,15 +335,106 @@ def test_nothing_to_crop_is_no_error(explainer, data, tmp_path):
 def test_a_checkpoint_and_a_val_folder_will_do(explainer, data, tmp_path):
     checkpoint = Checkpoint("a name", explainer.model, explainer.classes, PRE, sha256="0" * 64)
     shutil.move(data, tmp_path / "set" / "val")
-    result = evaluate(checkpoint, tmp_path / "set")
+    result = evaluate(checkpoint, tmp_path / "set").to_dict()
     assert (result["model"], result["sha256"], result["top1"]) == ("a name", "0" * 64, 0.8)
 
 
 def test_folders_are_matched_by_name(explainer, data):
-    labels = {s.key: s.label for s in find_samples(data, explainer.classes)}
+    labels = {s.key: s.label for s in samples_by_folder(data, explainer.classes)}
     assert labels["Red/b_0.jpg"] == list(COLOURS).index("Red")
-    reversed_ = {s.key: s.label for s in find_samples(data, explainer.classes[::-1])}
+    reversed_ = {s.key: s.label for s in samples_by_folder(data, explainer.classes[::-1])}
     assert all(reversed_[key] == 3 - label for key, label in labels.items())
+
+
+@pytest.fixture
+def flat(data, tmp_path) -> tuple[Path, dict[str, int]]:
+    """The same ten photos in one folder with others beside them, and the labels in a file."""
+    folder, labels = tmp_path / "flat", {}
+    for sample in samples_by_folder(data, tuple(COLOURS)):
+        key = sample.key.replace("/", "-")
+        folder.mkdir(exist_ok=True)
+        shutil.copy(sample.path, folder / key)
+        labels[key] = sample.label
+    paint(folder / "unlabelled.jpg", "white")
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return folder, labels
+
+
+def test_labels_from_a_file(explainer, data, flat):
+    """The figures are those of class folders; photos that the file does not name do not count."""
+    folder, _ = flat
+    found = evaluate(explainer, folder, labels=folder / "labels.json").to_dict()
+    expected = evaluate(explainer, data).to_dict()
+    for name in ("photos", "top1", "top5", "calibration_error", "classes", "gates"):
+        assert found[name] == expected[name]
+
+
+def test_objects_of_other_classes(explainer, data, flat, tmp_path):
+    """Accuracy from the labels; attention on photos of classes that the model does not have,
+    with the Grad-CAM of what it says."""
+    folder, _ = flat
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 130, 3), np.uint8))
+    path = tmp_path / "objects" / "val" / "violet" / "1.png"
+    path.parent.mkdir(parents=True)
+    photo.save(path)
+    key, box = "violet/1.png", [0.3, 0.1, 0.7, 0.5]
+    annotations = annotate(tmp_path / "a.json", {key: {"boxes": [box]}})
+    result = evaluate(
+        explainer, folder, folder / "labels.json", annotations, tmp_path / "objects", seed=3
+    )
+    assert result.predictions.top1 == 0.8
+    assert result.attention.grad_cam_class == "predicted"
+    assert "Grad-CAM is of the predicted class" in table(result)
+
+    mask = object_mask(read_annotations(annotations)[key], photo.size)
+    crop = off_centre_crop(mask, np.random.default_rng([3, zlib.crc32(key.encode())]))
+    inside = mask[crop[1] : crop[3], crop[0] : crop[2]]
+    cam = grad_cam(explainer, photo.crop(crop), "layer4.0").on_photo()
+    row = result.attention.maps.grad_cam["layer4.0"]
+    assert row.auc == pytest.approx(pixel_auc(cam, inside), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "must hold"),
+        ("{}", "must hold"),
+        ('{"a.jpg": 4}', "a.jpg.*4 is no class.*0 to 3"),
+        ('{"a.jpg": -1}', "-1 is no class"),
+        ('{"a.jpg": true}', "True is no class"),
+        ('{"a.jpg": "blue"}', "'blue' is no class"),
+        ('{"a.jpg": 0, "Red-b_0.jpg": 1}', "1 of the 2 photos .*: a.jpg"),
+    ],
+)
+def test_labels_that_cannot_be_used(explainer, flat, contents, words):
+    folder, _ = flat
+    (folder / "labels.json").write_text(contents)
+    with pytest.raises(ValueError, match=words):
+        evaluate(explainer, folder, labels=folder / "labels.json")
+
+
+def test_photos_without_a_label(explainer, flat, tmp_path):
+    folder, _ = flat
+    with pytest.raises(ValueError, match="no labels.*--labels"):
+        evaluate(explainer, folder)
+    with pytest.raises(ValueError, match="annotations"):
+        evaluate(explainer, folder, folder / "labels.json", objects=folder)
+    with pytest.raises(OSError, match="nowhere"):
+        evaluate(explainer, tmp_path / "nowhere", folder / "labels.json")
+
+
+def test_classes_of_one_name_are_told_apart(explainer, flat):
+    """Two of ImageNet's classes are called "crane", and two "maillot"."""
+    folder, _ = flat
+    twice = Explainer(explainer.model, ["crane", "green", "crane", "white"], PRE)
+    found = evaluate(twice, folder, folder / "labels.json").predictions
+    assert {n: c.photos for n, c in found.classes.items()} == {
+        "crane (0)": 4,
+        "green": 2,
+        "crane (2)": 4,
+    }
+    assert {c.predicted for c in found.confusions} == {"crane (0)", "crane (2)"}
 
 
 def break_photos(folder: Path, total: int, broken: int) -> None:
@@ -353,10 +449,10 @@ def break_photos(folder: Path, total: int, broken: int) -> None:
 def test_a_broken_photo_is_named_skipped_and_counted(explainer, tmp_path, capsys):
     break_photos(tmp_path, 200, 2)
     annotations = annotate(tmp_path / "a.json", {"blue/a_1.jpg": {"boxes": [[0.8, 0, 1, 1]]}})
-    result = evaluate(explainer, tmp_path, annotations)
-    assert result["broken"] == ["blue/a_1.jpg", "blue/a_2.jpg"]
-    assert result["photos"] == 198
-    assert result["attention"]["annotated"] == 0
+    result = evaluate(explainer, tmp_path, annotations=annotations)
+    assert result.broken == ["blue/a_1.jpg", "blue/a_2.jpg"]
+    assert result.predictions.photos == 198
+    assert result.attention.annotated == 0
     assert "skipped blue/a_2.jpg" in capsys.readouterr().err
     assert "2 broken" in table(result)
 
@@ -383,15 +479,15 @@ def test_folders_that_cannot_be_judged(explainer, data, tmp_path):
 
 def test_a_class_name_must_say_which_class(data):
     with pytest.raises(ValueError, match="exactly one"):
-        find_samples(data, ["blue", "green", "Red", "Red"])
+        samples_by_folder(data, ["blue", "green", "Red", "Red"])
 
 
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
         ("{", "not valid JSON"),
-        ("[]", "must hold an object"),
-        ("{}", "must hold an object"),
+        ("[]", "must hold a JSON object"),
+        ("{}", "must hold a JSON object"),
         ('{"Red/b_0.jpg": {}}', "Red/b_0.jpg.*contour"),
         ('{"Red/b_0.jpg": {"boxes": []}}', "boxes"),
         ('{"Red/b_0.jpg": {"boxes": [[0, 1]]}}', "boxes"),
@@ -399,13 +495,13 @@ def test_a_class_name_must_say_which_class(data):
         ('{"Red/b_0.jpg": {"contour": [[0, 0], [1, 1]]}}', "three points"),
         ('{"Red/b_0.jpg": {"contour": [[0, 0], [1, 1], [1]]}}', "three points"),
         ('{"Red/b_0.jpg": [[0, 0, 1, 1]]}', "expected"),
-        ('{"other.jpg": {"boxes": [[0, 0, 1, 1]]}}', "none of the 1 .*Red/b_0.jpg"),
+        ('{"other.jpg": {"boxes": [[0, 0, 1, 1]]}}', "none of the 1 .*other.jpg"),
     ],
 )
 def test_annotations_that_cannot_be_used(explainer, data, tmp_path, contents, words):
     (tmp_path / "a.json").write_text(contents)
     with pytest.raises(ValueError, match=words):
-        evaluate(explainer, data, tmp_path / "a.json")
+        evaluate(explainer, data, annotations=tmp_path / "a.json")
 
 
 def test_masks():
@@ -422,6 +518,17 @@ def test_masks():
             corners = [tuple(point) for point in polygon * (300, 200) - 0.5]
             ImageDraw.Draw(picture).polygon(corners, fill=1)
         assert (mask != np.asarray(picture)).mean() < 0.02  # Pillow draws the edges too
+
+
+def test_the_prior_is_a_gaussian_in_the_middle():
+    prior = centre_prior(81, 41)
+    assert prior.shape == (41, 81)
+    assert prior.dtype == np.float32
+    assert prior.max() == prior[20, 40] == 1
+    assert np.array_equal(prior, prior[::-1, ::-1])
+    # One deviation, a quarter of a side, off the centre along one axis.
+    assert prior[20, 40 + 20] == pytest.approx(np.exp(-0.5), abs=0.02)
+    assert prior[20 + 10, 40] == pytest.approx(np.exp(-0.5), abs=0.02)
 
 
 def test_crops_are_as_they_should_be():
@@ -490,7 +597,7 @@ def test_the_bundled_model_on_real_photos(tmp_path):
         members = [m for m in archive if m.name.removeprefix("./") in names]
         archive.extractall(tmp_path, members, filter="data")
     explainer = Explainer.from_pretrained()
-    result = evaluate(explainer, tmp_path, SHARED / "val_annotations.json")
+    result = evaluate(explainer, tmp_path, annotations=SHARED / "val_annotations.json").to_dict()
     assert result["photos"] == len(keys)
     assert result["top1"] > 0.5
     attention = result["attention"]

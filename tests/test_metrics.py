@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cbam_viz.explain.metrics import (
+from cbam_viz.evaluation.metrics import (
     calibration_error,
     gate_spread,
     mass_on_object,

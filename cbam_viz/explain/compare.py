@@ -1,4 +1,4 @@
-"""Maps to hold the spatial gates against: Grad-CAM, and a prior that looks at nothing.
+"""Grad-CAM, to hold the spatial gates against.
 
 A gate knows nothing of classes: it is what the network multiplied with, whatever it then said.
 Grad-CAM answers another question: which cells spoke for one class. Both live on the same cells.
@@ -149,19 +149,3 @@ def class_maps(
             indices = scores.argmax(1).tolist() if indices is None else list(indices)
             maps = extractor(indices, scores, normalized=False)
     return indices, {b: m.numpy() for b, m in zip(blocks, maps, strict=True)}
-
-
-def centre_prior(width: int, height: int) -> np.ndarray:
-    """A map that only knows that photographers put things in the middle.
-
-    A Gaussian as wide and high in proportion as the picture, with a deviation of a quarter of
-    each side: the "center" baseline of Judd, Durand, Torralba: "A Benchmark of Computational
-    Models of Saliency to Predict Human Fixations", 2012. How wide it is matters to the attention
-    mass alone.
-
-    Returns:
-        float32 [height, width], at the pixels' centres, in (0, 1].
-    """
-    x = (np.arange(width) + 0.5) / width - 0.5
-    y = (np.arange(height) + 0.5) / height - 0.5
-    return np.exp(-8 * (x**2 + y[:, None] ** 2)).astype(np.float32)
