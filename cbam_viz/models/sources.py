@@ -38,7 +38,11 @@ NEIGHBOURS = ("config.json", "classes.txt")
 #: A repository's weights may have this many bytes; a ResNet-152-CBAM has 270 MB.
 MAX_BYTES = 600_000_000
 
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
+#: Hub ids, ``user/repo[@revision]``. The Hub's cache makes paths of them that leave no folder: each
+#: part of a revision begins with a letter or digit, and ".." is nowhere.
+HUB_ID = re.compile(
+    r"(?!.*\.\.)\w[\w.-]{0,95}/\w[\w.-]{0,95}(@\w[\w.-]{0,95}(/\w[\w.-]{0,95}){0,3})?"
+)
 
 IMAGENET = "imagenet-resnet50-cbam"
 _IMAGENET_SHA1 = "d8cf8488efb97afecd6b3287a3ca9fa093fc3127"

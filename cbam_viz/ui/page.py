@@ -12,6 +12,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 from gradio.processing_utils import save_bytes_to_cache
+from starlette.middleware import Middleware
 
 from .. import __version__
 from ..explain.anatomy import dissect
@@ -23,6 +24,7 @@ from ..models.receptive_field import receptive_fields
 from ..models.sources import DEFAULT, HUB_ID, SUFFIXES
 from ..render.export import to_zip
 from . import inside, viewer
+from .visitors import Door, Page, Refused
 from .words import both, in_each, translations, words
 
 HERE = Path(__file__).parent
@@ -72,7 +74,7 @@ def photo_input(**options) -> gr.Image:
     image = gr.Image(image_mode=None, **options)
     # On the object: a subclass would have Gradio write a stub file beside this module. So no
     # event may update more than the value, as gr.Examples does: Gradio makes a new object then.
-    image.preprocess = lambda payload: payload.path if payload else None
+    image.preprocess = lambda payload: payload.path if payload else None  # checked: `visitors`
     return image
 
 
@@ -96,6 +98,8 @@ class Explainers:
         Raises:
             WeightsError: there is no such model, or it cannot be fetched or read.
         """
+        if not isinstance(name, str):
+            raise WeightsError(f"the name of a model is text, not {type(name).__name__}")
         if name not in self.names and (not HUB_ID.fullmatch(name) or Path(name).exists()):
             raise WeightsError(
                 f"no model {name!r}; there are: {', '.join(self.names)}, and Hub ids (user/repo)"
@@ -234,11 +238,11 @@ def build(model: str | None = None) -> gr.Blocks:
             values, spatial: rows of gate values), gates in (0, 1), to four decimals.
         """
         if photo is None:
-            raise gr.Error("No photo was given; send an image file.", print_exception=False)
+            raise Refused("No photo was given; send an image file.")
         try:
             return explainers.get(model or first).explain(photo, int(top_k)).to_dict()
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        except (ValueError, OverflowError) as error:
+            raise Refused(str(error)) from error
 
     def look_at(
         photo: str | None,
@@ -287,22 +291,28 @@ def build(model: str | None = None) -> gr.Blocks:
         """The feature maps that the viewer asks for."""
         if result is None:
             return gr.skip()
-        return gr.HTML(features=viewer.features(dissect(*result, event.block)))
+        block = getattr(event, "block", None)
+        if block not in [b.name for b in result[1].blocks]:
+            raise Refused(f"no block {block!r:.40}")
+        return gr.HTML(features=viewer.features(dissect(*result, block)))
 
     def follow(link: dict):
         """What a link names: example photo, model, tab."""
-        model = link["model"]
+        keys = "photo", "model", "tab", "language"
+        said = link if isinstance(link, dict) else {}
+        photo, model, tab, language = (v if isinstance(v := said.get(k), str) else "" for k in keys)
         if model and model not in explainers.names and not HUB_ID.fullmatch(model):
             gr.Warning(both("noSuchModel"), title="")
             model = None
-        tab = link["tab"] if link["tab"] in TABS else TABS[0]
-        names = tab_names(link["language"])
-        linked = link["photo"] or gr.skip(), model or gr.skip(), gr.Tabs(selected=tab)
+        tab = tab if tab in TABS else TABS[0]
+        names = tab_names(language)
+        linked = photo or gr.skip(), model or gr.skip(), gr.Tabs(selected=tab)
         return *linked, tab == "inside", *names
 
     def tab_names(language: str):
         """The tabs of a language: their labels do not follow it as other components' do."""
-        return [gr.Tab(words()[language][key]) for key in ("everyBlock", "insideBlock")]
+        said = words().get(language, words()["en"])
+        return [gr.Tab(said[key]) for key in ("everyBlock", "insideBlock")]
 
     def take_weights(files: list[str] | None):
         """A visitor's own model, for that visitor's session alone."""
@@ -319,7 +329,7 @@ def build(model: str | None = None) -> gr.Blocks:
     def for_download(result, name: str, contents: Callable[[Explainer, Explanation], bytes]) -> str:
         """A file in the cache that Gradio keeps account of, and so clears away in time."""
         if result is None:
-            raise gr.Error(both("nothingYet"), title="", print_exception=False)
+            raise Refused(both("nothingYet"), title="")
         return save_bytes_to_cache(contents(*result), name, file.GRADIO_CACHE)
 
     def pack(result):
@@ -339,7 +349,7 @@ def build(model: str | None = None) -> gr.Blocks:
     t = translations()
     private = {"api_visibility": "private", "show_progress": "hidden"}
     title = words()["en"]["title"]
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
+    with Page(title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
         turn = "element.querySelector('nav').addEventListener('click', () => trigger('select'))"
         header = gr.HTML(HEADER, js_on_load=turn)
         result = gr.State()  # (Explainer, Explanation)
@@ -431,7 +441,7 @@ def build(model: str | None = None) -> gr.Blocks:
         note_link = {"fn": None, "inputs": [link], "js": "(link) => CbamPage.note(link)", **private}
         # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
         given = gr.on([photo.input, second.input, chosen.input], **looking)
-        shown = examples.click(lambda sample: sample[0], examples, photo, **private)
+        shown = examples.click(lambda sample: sample and sample[0], examples, photo, **private)
         # A link's photo by its name, and only if there is one: one given in the meantime stays.
         followed = linked_photo.change(EXAMPLE_FILES.get, linked_photo, photo, **private)
         taken = weights.change(take_weights, weights, own, **private)
@@ -473,7 +483,8 @@ def build(model: str | None = None) -> gr.Blocks:
             api = (photo_input(label="photo"), gr.Textbox(first), gr.Number(5))
             answer = gr.JSON()
             gr.Button().click(explain, list(api), answer, api_name="explain")
-    page.queue(max_size=64, default_concurrency_limit=2)
+    # Nobody gets past the queue by calling a function directly.
+    page.queue(max_size=64, default_concurrency_limit=2, api_open=False)
     return page
 
 
@@ -512,6 +523,9 @@ def launch_options() -> dict:
         "i18n": translations(),
         "max_file_size": MAX_UPLOAD,
         "mcp_server": True,
+        "app_kwargs": {"middleware": [Middleware(Door)]},
+        "enable_monitoring": False,
+        "run_history": False,
         "footer_links": ["api", "gradio"],
         "allowed_paths": [str(EXAMPLES)],
     }
