@@ -449,6 +449,98 @@ def test_wrappers_and_what_lies_beside_them_are_looked_through(short, tmp_path):
         assert all(torch.equal(a, plain.state_dict[k]) for k, a in network.state_dict.items())
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["timm_model.", "learner.encoder_q.", "module.student.trunk.", "0.", "features_of.resnet18."],
+)
+def test_the_network_is_found_under_any_path_and_the_rest_is_listed(path, short, tmp_path):
+    plain = recognise(short)
+    beside = {"projector.weight": torch.ones(8, 512), "margin": torch.ones(3)}
+    weights = {"run": {"weights_of_epoch_3": prefixed(short, path) | beside}, "epoch": 3}
+    network = recognise(as_saved(weights, tmp_path))
+    assert all(torch.equal(a, plain.state_dict[k]) for k, a in network.state_dict.items())
+    assert network.beside == ("projector.weight", "margin")
+    assert "projector.weight, margin" in " ".join(network.notes)
+    assert not plain.notes
+
+
+def test_what_training_leaves_beside_a_bare_network_is_listed(short):
+    left = {"criterion.weight": torch.ones(10), "train_acc.total": torch.ones(1),
+            "loss_fn.pos_weight": torch.ones(10)}  # fmt: skip
+    assert recognise(short | left).beside == tuple(left)
+
+
+@pytest.mark.parametrize("compiled", ["_orig_mod.", "_fsdp_wrapped_module."])
+def test_wrappers_inside_the_network_are_looked_through(compiled, short):
+    wrapped = {k.replace("layer2.0.", f"layer2.{compiled}0."): v for k, v in short.items()}
+    assert list(recognise(wrapped).state_dict) == list(recognise(short).state_dict)
+
+
+@pytest.mark.parametrize("names", [("student", "teacher"), ("left", "right"), ("a.net", "b.net")])
+def test_two_networks_of_which_none_is_meant_are_refused(names, short):
+    both = {k: v for name in names for k, v in prefixed(short, f"{name}.").items()}
+    message = refusal(both)
+    assert all(f"{name}." in message for name in names)
+    assert "nothing tells which one is meant" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "head"),
+    [
+        ("", "fc.1"),  # a dropout and a linear layer
+        ("", "classifier"),
+        ("", "head.fc"),
+        ("model.", "model.last_linear"),
+        ("backbone.", "cls_head.fc"),
+        ("encoder.", "logits"),
+        ("net.body.", "net.classifier.2"),
+    ],
+)
+def test_a_classifier_is_found_where_it_is(path, head, short, tmp_path):
+    trunk = prefixed({k: v for k, v in short.items() if not k.startswith("fc.")}, path)
+    theirs = trunk | {f"{head}.weight": short["fc.weight"], f"{head}.bias": short["fc.bias"]}
+    network = recognise(as_saved({"state_dict": theirs}, tmp_path))
+    assert torch.equal(network.state_dict["fc.weight"], short["fc.weight"])
+    assert head.removeprefix(path) in " ".join(network.notes)
+    assert network.beside == ()
+
+
+def test_a_second_layer_on_top_of_the_classifier_is_refused(short):
+    on_top = {"classifier.weight": torch.ones(2, 10), "classifier.bias": torch.ones(2)}
+    assert "head of several layers" in refusal(prefixed(short, "backbone.") | on_top)
+
+
+OWN_NAMES = {
+    "linear, norm": Layout("att.c.dense1", "att.c.dense2", "att.s.filter", "att.s.bn", linear=True),
+    "convolutions": Layout(
+        "channel_attention.fc1", "channel_attention.fc2", "spatial_attention.conv", mean_first=True
+    ),
+    "two known halves": Layout("ca.fc.0", "ca.fc.2", "spatial_atten.conv1", mean_first=True),
+    "CamelCase": Layout("CBAM.CA.MLP.0", "CBAM.CA.MLP.2", "CBAM.SA.conv.0", "CBAM.SA.conv.1"),
+    "luuuyi's with linear layers": Layout("ca.fc.0", "ca.fc.2", "sa.conv1", linear=True),
+}
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_gates_of_other_names_are_told_by_shape_and_the_order_is_said_or_chosen(name, tmp_path):
+    layout = OWN_NAMES[name]
+    theirs = randomise(Reference(layout))
+    weights = as_saved(theirs.state_dict(), tmp_path)
+    assumed = recognise(weights)
+    assert layout.fc1 in assumed.notes[0]
+    assert any("--planes mean-max" in note for note in assumed.notes)
+    for planes in ("max-mean", "mean-max"):
+        network = recognise(weights, planes=planes)
+        assert not any("--planes" in note for note in network.notes)
+        of_logits, of_gates = differences(
+            theirs, build(network), photo(96), lambda: list(theirs.gates())
+        )
+        same = of_gates < TOLERANCE and of_logits < TOLERANCE
+        assert same == (layout.mean_first == (planes == "mean-max"))
+    with pytest.raises(ValueError, match="max-mean or mean-max"):
+        recognise(weights, planes="avg-max")
+
+
 def test_a_prefix_that_not_every_key_has_is_no_wrapper(short):
     message = refusal(short | {"module.fc.bias": short["fc.bias"] + 1})
     assert "Keys without a place in it (1): module.fc.bias" in message
@@ -598,17 +690,31 @@ def test_half_a_cbam_is_refused(gone, left, short):
     assert "both gates" in message
 
 
-@pytest.mark.parametrize("family", ["luuuyi", "pytorchcv"])
-def test_gates_missing_in_some_blocks_are_refused(family, short):
-    if family == "pytorchcv":
-        state = randomise(of_pytorchcv(18)).state_dict()
-        lost, path = "stage3.unit2.cbam.", "1 of 8 blocks lack a gate: features.stage3.unit2."
-    else:
-        state, lost = short, ("layer2.0.sa.", "layer3.0.ca.")
-        path = "2 of 4 blocks lack a gate: layer2.0, layer3.0."
-    lost = (lost,) if isinstance(lost, str) else lost
-    message = refusal({k: v for k, v in state.items() if not any(part in k for part in lost)})
-    assert path in message
+@pytest.mark.parametrize("plain", [("layer1",), ("layer1", "layer2", "layer3"), ("layer4.1",)])
+def test_gates_in_some_blocks_only_are_shown_where_they_are(plain, tmp_path):
+    """timm's own network, some of its blocks without the attention layer."""
+    theirs = randomise(of_timm(18))
+    for name, module in theirs.named_modules():
+        if hasattr(module, "se") and name.startswith(plain):
+            module.se = None
+    network = recognise(as_saved(theirs.state_dict(), tmp_path))
+    ours = build(network)
+    assert list(ours.blocks()) == network.config["gated"]
+    assert not any(name.startswith(plain) for name in ours.blocks())
+    assert f"{len(ours.blocks())} of 8 blocks have gates" in " ".join(network.notes)
+    channel = record(ends_with(theirs, "se.channel.gate"))
+    spatial = record(ends_with(theirs, "se.spatial.gate"))
+    of_logits, of_gates = differences(
+        theirs, ours, photo(96), lambda: list(zip(channel, spatial, strict=True))
+    )
+    assert of_logits < TOLERANCE
+    assert of_gates < TOLERANCE
+
+
+def test_one_gate_of_two_in_some_blocks_is_refused(short):
+    lost = ("layer2.0.sa.", "layer3.0.ca.")
+    message = refusal({k: v for k, v in short.items() if not k.startswith(lost)})
+    assert "2 of 4 blocks lack a gate: layer2.0, layer3.0." in message
 
 
 def test_a_missing_stage_or_block_is_refused(short):
@@ -624,8 +730,9 @@ def test_a_missing_stage_or_block_is_refused(short):
 def test_a_missing_or_another_head_is_refused(short):
     without = {k: v for k, v in short.items() if not k.startswith("fc.")}
     assert "no classifier" in refusal(without)
-    message = refusal(without | {"fc.1.weight": short["fc.weight"], "fc.1.bias": short["fc.bias"]})
-    assert "head of several layers" in message
+    several = {"fc.0.weight": torch.ones(8, 512), "fc.0.bias": torch.ones(8)}
+    several |= {"fc.3.weight": torch.ones(4, 8), "fc.3.bias": torch.ones(4)}
+    assert "head of several layers" in refusal(without | several)
     message = refusal(without | {"head.weight": short["fc.weight"]})
     assert "no classifier" in message
     assert "head.weight" in message
@@ -653,8 +760,9 @@ def test_gates_outside_the_blocks_are_refused(short):
         assert "outside the residual blocks" in refusal(state | outside)
 
 
-def test_gates_of_unknown_names_are_not_called_absent(short):
+def test_gates_of_unknown_names_and_shapes_are_not_called_absent(short):
     renamed = {k.replace(".ca.", ".my_ca.").replace(".sa.", ".my_sa."): v for k, v in short.items()}
+    renamed |= {f"layer{stage}.0.my_ca.scale": torch.ones(1) for stage in (1, 2, 3, 4)}
     message = refusal(renamed)
     assert "names are not known: layer1.0.my_ca.fc.0.weight" in message
     assert all(family.title in message for family in FAMILIES.values())

@@ -5,24 +5,19 @@ preprocessing, the figures) and a ``model.safetensors``: the shape in which
 `huggingface_hub.PyTorchModelHubMixin` reads and writes.
 """
 
-import hashlib
 import json
-import pickle
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from zipfile import BadZipFile
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 
 from .layouts import WeightsError, recognise, why_untrained
+from .reading import read_weights
 from .resnet import ResNetCBAM
-from .sources import DEFAULT, SUFFIXES, catalogue, locate, weights_file
+from .sources import DEFAULT, catalogue, locate, weights_file
 
 
 @dataclass(frozen=True)
@@ -137,63 +132,6 @@ def _read_classes(path: Path) -> list[str]:
         return path.read_text("utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"the class names in {path} cannot be read: {error}") from error
-
-
-def read_weights(path: Path) -> tuple[Mapping, str]:
-    """What lies in a weights file, unconverted, and the file's SHA-256. Runs no pickled code.
-
-    Raises:
-        WeightsError: missing, empty, truncated, a Git-LFS pointer, not a weights file, or a
-            pickle that holds more than weights.
-    """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file; expected are the weights of a model")
-    with path.open("rb") as f:
-        head = f.read(64)
-        if head.startswith(b"version https://git-lfs"):
-            raise WeightsError(
-                f"{path} is a Git-LFS pointer, not the weights themselves; fetch them with "
-                "`git lfs pull`"
-            )
-        if not head:
-            raise WeightsError(f"{path} is empty; fetch it again")
-    # Both read the whole file, and neither holds the interpreter's lock while it does.
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(_sha256, path)
-        return _read_tensors(path), digest.result()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _read_tensors(path: Path) -> Mapping:
-    name = path.name.lower()
-    try:
-        if name.endswith(".safetensors"):
-            return load_file(path)
-        if name.endswith(SUFFIXES):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise WeightsError(
-            f"{path} is truncated or no safetensors file ({error}); fetch it again"
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} is no plain weights file: it is damaged, or holds pickled objects beside its "
-            "weights, which could run any code and are not opened. Save "
-            "`model.state_dict()` alone, best as safetensors"
-        ) from error
-    except (RuntimeError, OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{path} is truncated or no PyTorch file ({str(error).splitlines()[0][:120]}); "
-            "fetch it again"
-        ) from error
-    raise WeightsError(
-        f"{path} is no weights file by its name; expected is "
-        f"{', '.join(SUFFIXES)}, or a folder with one of these"
-    )
 
 
 def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint:

@@ -5,6 +5,10 @@ have key names of their own, and small options (biases, a batch norm, the order 
 Converted, all of them are the same function. `FAMILIES` is the table of what they call things;
 `recognise` reads a state dict by it, and everything else about the network off the shapes.
 
+Gates under names of no family are told by their shapes: in every block a perceptron C -> C/r -> C
+and a convolution of two planes to one. Only the order of these two planes leaves no trace in any
+shape; where no family's names tell it, it is assumed, said, and can be chosen.
+
 What no name and no shape tells, and nobody can check here: dilation, pools that blur (timm's
 ``aa_layer``), the activation, the epsilon of the norms, and where in the block the gates sit. They
 are taken to be torchvision's and the authors', as they are in every family below.
@@ -12,11 +16,12 @@ are taken to be torchvision's and the authors', as they are in every family belo
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from .nesting import Place, mappings, places
 from .resnet import ResNetCBAM
 
 
@@ -58,15 +63,21 @@ class Trunk:
     def ours(self, key: str, gates: Mapping[str, str] | None = None) -> str | None:
         """Our name for one of their keys, or None; ``gates`` are more modules of a block."""
         module, _, parameter = key.rpartition(".")
-        # Four digits bound what a hostile file can make of a number; ResNet-152 needs two.
-        pattern = self.block.replace(".", r"\.").replace("{}", r"(\d{1,4})") + r"\.(.+)"
-        if block := re.fullmatch(pattern, module):
-            stage, unit, rest = block.groups()
+        if block := self.split(module):
+            stage, unit, rest = block
             name = {**self.inside, **(gates or {})}.get(rest)
-            name = name and f"layer{int(stage)}.{int(unit) - self.first}.{name}"
+            name = name and f"layer{stage}.{unit - self.first}.{name}"
         else:
             name = self.outside.get(module)
         return name and f"{name}.{parameter}"
+
+    def split(self, module: str) -> tuple[int, int, str] | None:
+        """The numbers of stage and unit as they count them, and the path within that block."""
+        # Four digits bound what a hostile file can make of a number; ResNet-152 needs two.
+        pattern = self.block.replace(".", r"\.").replace("{}", r"(\d{1,4})") + r"\.(.+)"
+        if block := re.fullmatch(pattern, module):
+            return int(block[1]), int(block[2]), block[3]
+        return None
 
 
 _TORCHVISION = Trunk(
@@ -107,15 +118,22 @@ class Family:
         gates: the modules of a block's two gates, by their name -> ours.
         mean_first: the spatial convolution sees [mean, max] instead of [max, mean].
         trunk: the names of the rest.
+        linear: the perceptrons are linear layers (True) or 1x1 convolutions (False). The same
+            names with the other kind of layer are somebody else's.
+        head: what the classifier is called, if not as in the trunk.
     """
 
     title: str
     gates: Mapping[str, str]
     mean_first: bool = False
     trunk: Trunk = _TORCHVISION
+    linear: bool = True
+    head: str | None = None
 
     def ours(self, key: str) -> str | None:
         """Our name for one of their keys, None for a key that is not of this family."""
+        if self.head and key.rpartition(".")[0] == self.head:
+            return f"fc.{key.rpartition('.')[2]}"
         return self.trunk.ours(key, self.gates)
 
     def theirs(self, name: str) -> str:
@@ -125,7 +143,8 @@ class Family:
             stage, unit, module = block.groups()
             path, table = f"{self.trunk.path(stage, int(unit))}.", self.trunk.inside | self.gates
         else:
-            path, table = "", self.trunk.outside
+            # Their own name of the classifier first.
+            path, table = "", ({self.head: "fc"} if self.head else {}) | self.trunk.outside
         return path + next(their for their, our in table.items() if our == module) + f".{parameter}"
 
     def has_gate(self, key: str) -> bool:
@@ -168,6 +187,7 @@ FAMILIES = {
             "se.spatial.conv.bn": _NORM,
         },
         mean_first=True,
+        linear=False,
     ),
     "luuuyi": Family(
         title="luuuyi/CBAM.PyTorch",
@@ -180,6 +200,7 @@ FAMILIES = {
             "ca.fc2": _FC2,
         },
         mean_first=True,
+        linear=False,
     ),
     "article": Family(
         title="the article",
@@ -188,8 +209,12 @@ FAMILIES = {
             "channel_atten.fc.2": _FC2,
             "spatial_atten.conv1": _CONV,
         },
+        linear=False,
     ),
 }
+
+#: The two orders of the planes that the spatial convolution may see, and whether the mean is first.
+PLANES = {"max-mean": False, "mean-max": True}
 
 #: Keys of other attentions, and what the network is or has then; the first row that fits speaks.
 _OTHER_ATTENTION = {
@@ -214,11 +239,12 @@ _OTHER_ATTENTION = {
         "has attention outside the residual blocks; CBAM as published sits inside every one of them"
     ),
 }
+_HEAD_OF_SEVERAL = "has a head of several layers instead of one linear layer"
 #: Keys of ResNets whose trunk is not torchvision's, likewise.
 _OTHER_TRUNK = {
     r"^conv1\.\d": "has a stem of several convolutions (ResNet-C and -D) instead of one 7x7",
     r"\.downsample\.2\.": "has an average pool in its shortcuts (ResNet-D)",
-    r"^(fc|output)\.\d": "has a head of several layers instead of one linear layer",
+    r"^(fc|output)\.\d": _HEAD_OF_SEVERAL,
 }
 #: What a wrong shape of these means.
 _OTHER_SHAPES = {
@@ -228,14 +254,20 @@ _OTHER_SHAPES = {
     "(timm's light CBAM sees one).",
 }
 
-#: Where training scripts put the weights. Averaged copies first: wherever one was kept it is what
-#: was evaluated and published, and what timm's own loader takes.
-_WRAPPERS = (
-    *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema"),
-    *("state_dict", "model_state_dict", "model", "net", "network", "weights", "params"),
+#: Any trunk's first layer of any block; what stands before it is where the network lies.
+_FIRST_LAYER = re.compile(
+    r"(?P<path>(?:.+\.)?)(layer\d{1,4}\.\d{1,4}\.conv1|features\.stage\d{1,4}\.unit\d{1,4}\.body\.conv1\.conv)"
+    r"\.weight"
 )
-#: What DataParallel, Lightning and torch.compile put before every key, in any order.
-_PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
+#: Keys that belong to training, wherever they lie.
+_OF_TRAINING = re.compile(
+    r"(criterion|loss(es)?|\w+_loss(es)?|loss_\w+|\w*metrics?|\w*accuracy|\w+_acc|\w*auroc)(_\w+)?\."
+)
+#: What a classifier is called when it is not in the trunk.
+_HEAD = re.compile(
+    r"(.+\.)?(fc|head|cls|cls_head|classifier|classification_head|output|out|linear|last_linear"
+    r"|logits?|predictor|prediction|clf|fc_\w+|\w+_(head|classifier|fc))(\.\w+)*"
+)
 
 _COUNTER = "num_batches_tracked"
 _WANTED = "Expected is a ResNet with CBAM in every residual block"
@@ -252,41 +284,107 @@ class Network:
         family: a name in `FAMILIES`.
         config: the arguments of `ResNetCBAM` that names and shapes tell: all but dilation.
         state_dict: the weights under our names, in our model's order.
+        notes: what was assumed, and what was left alone; a sentence each.
+        beside: names of what lies beside the network and was left alone.
     """
 
     family: str
     config: dict
     state_dict: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
-def recognise(weights: Mapping) -> Network:
+def recognise(weights: Mapping, planes: str | None = None) -> Network:
     """Say which ResNet-CBAM these weights are, and convert them to ours.
 
-    Wrappers (``state_dict``, ``model``, ``module.`` and their like) are looked through, and what
-    lies beside them (optimizers, epochs) is left alone. Of several copies the most complete is
-    taken, and among equals the averaged (EMA) one. Every weight is used exactly once.
+    The network is looked for under every path (``state_dict``, ``model.``, ``module.``,
+    ``backbone.``, any): the one under which a whole network lies is taken, and what lies beside it
+    (a criterion, an optimizer) is left alone and listed. Of several copies the averaged (EMA) one
+    is taken. Inside the network every weight is used exactly once.
 
     Args:
         weights: what ``torch.load(..., weights_only=True)`` or safetensors gave.
+        planes: "max-mean" or "mean-max", what the spatial convolutions see; if None, as the names
+            tell, and "max-mean" where they tell nothing.
 
     Raises:
         WeightsError: if it is no state dict, no ResNet, has no CBAM or another attention, mixes
-            families, or if any key is missing, left over, of a wrong shape or not finite.
+            families, holds several networks, or if any key is missing, left over, of a wrong
+            shape or not finite.
+        ValueError: there is no such order of the planes.
     """
-    theirs = _unwrap(weights)
-    name = _family_of(theirs)
-    family = FAMILIES[name]
+    if planes not in (None, *PLANES):
+        raise ValueError(f"planes must be {' or '.join(PLANES)}, not {planes!r}")
+    candidates = places(weights, _FIRST_LAYER) if isinstance(weights, Mapping) else []
+    if not candidates:
+        raise WeightsError(_without_gates(_largest(weights)))
+    networks: list[tuple[Place, Network]] = []
+    errors: list[tuple[int, WeightsError]] = []
+    for place in candidates:
+        try:
+            networks.append((place, _recognise_at(place, planes)))
+        except WeightsError as error:
+            errors.append((len(place.tensors), error))
+    if not networks:
+        raise max(errors, key=lambda pair: pair[0])[1]
+    place, network = _meant(networks)
+    notes = list(network.notes)
+    if others := [other.path or "the top level" for other, _ in networks if other is not place]:
+        taken = place.path or "the top level"
+        notes.append(f"Of several copies of the network, {taken} is taken, not {_few(others)}.")
+    return replace(network, notes=tuple(notes))
+
+
+def _meant(networks: list[tuple[Place, Network]]) -> tuple[Place, Network]:
+    """The one network of a file, or the one of several copies that is meant."""
+    ranked = [(place.rank, i) for i, (place, _) in enumerate(networks) if place.rank]
+    if ranked:
+        return networks[min(ranked)[1]]
+    if len(networks) > 1:
+        paths = [place.path for place, _ in networks]
+        raise WeightsError(
+            f"{len(networks)} networks lie in this file, under {_few(paths)}, and nothing tells "
+            "which one is meant. Expected is one. Save each network in a file of its own."
+        )
+    return networks[0]
+
+
+def _recognise_at(place: Place, planes: str | None) -> Network:
+    """The network that lies at one place."""
+    theirs = {key: value for key, value in place.tensors.items() if not _OF_TRAINING.match(key)}
+    beside = [key for key in place.tensors if key not in theirs] + list(place.beside)
+    name, family, notes = _family_of(theirs)
+    theirs, family, head = _with_head(theirs, place.beside, family)
+    beside = [key for key in beside if key not in head]
     keys, unknown = _rename(theirs, family)
-    layers = _count_blocks(keys, family)
+    layers, gated = _count_blocks(keys, family)
     if "fc.weight" not in keys:
-        beside = f"; not understood: {_few(unknown)}" if unknown else ""
+        beside = f"; not understood: {_few([*unknown, *beside])}" if unknown or beside else ""
         raise WeightsError(
             f"There is no classifier to predict with: {family.theirs('fc.weight')} is "
             f"missing{beside}. Expected is one linear layer. Save the whole network."
         )
+    if planes:
+        family = replace(family, mean_first=PLANES[planes])
+        notes = [note for note in notes if note != _ASSUMED_PLANES]
     state = {our: _convert(our, theirs[key], family) for our, key in keys.items()}
     config = _read_config(state, layers, family)
-    return Network(name, config, _complete(state, config, family, keys, unknown))
+    if gated:
+        config["gated"] = gated
+        notes.append(f"{len(gated)} of {sum(layers)} blocks have gates: {_few(gated, 8)}.")
+    state = _complete(state, config, family, keys, unknown)
+    if family.head:
+        notes.append(f"Its classifier is {family.head}.")
+    strange = [key for key in beside if not _OF_TRAINING.match(key)]
+    if strange and head:
+        notes.append(f"If photos pass through {_few(strange)} too, its predictions are not these.")
+    if beside:
+        where = (
+            f"The network lies under {place.path}" if place.path else "The network is at the top"
+        )
+        notes.append(f"{where}; left alone beside it: {_few(beside)}.")
+    return Network(name, config, state, tuple(notes), tuple(beside))
 
 
 def why_untrained(weights: nn.Module | Mapping[str, Tensor]) -> str | None:
@@ -356,17 +454,21 @@ def _told(table: Mapping[str, str], keys: Iterable[str]) -> str | None:
     return None
 
 
-def _unwrap(weights: object) -> dict[str, Tensor]:
-    """The state dict in a checkpoint, its keys without prefixes."""
+def _largest(weights: object) -> dict[str, Tensor]:
+    """The most named tensors that lie together in a file without any network, to say what it is.
+
+    Raises:
+        WeightsError: there are none.
+    """
     if isinstance(weights, Mapping):
-        if tensors := _tensors(weights):
-            return tensors
+        if found := max((tensors for _, tensors in mappings(weights)), key=len, default=None):
+            return found
         modules = [key for key, value in weights.items() if isinstance(value, nn.Module)]
         if not modules:
             raise WeightsError(
                 f"No weights in this file: found {_few(map(str, weights)) or 'nothing at all'}. "
-                f"Expected is a state dict, bare or under {_few(_WRAPPERS, len(_WRAPPERS))}. "
-                "Save model.state_dict()."
+                "Expected is a state dict, names and the tensors they stand for, bare or within "
+                "other mappings. Save model.state_dict()."
             )
         found = f"a whole pickled module (under {_few(map(str, modules))})"
     elif isinstance(weights, nn.Module):
@@ -379,35 +481,31 @@ def _unwrap(weights: object) -> dict[str, Tensor]:
     )
 
 
-def _tensors(weights: Mapping, depth: int = 4) -> dict[str, Tensor]:
-    """The named tensors of a mapping, or of the best copy that lies wrapped in it."""
-    if depth:
-        copies = [weights[key] for key in _WRAPPERS if isinstance(weights.get(key), Mapping)]
-        # The most complete: an average of the parameters alone, without the norms' statistics,
-        # is no network. Among equals max() keeps the first, which is the averaged one.
-        if best := max((_tensors(copy, depth - 1) for copy in copies), key=len, default=None):
-            return best
-    tensors = {
-        key: value.detach()
-        for key, value in weights.items()
-        # A lone number on top is the trainer's: an epoch, or how many were averaged.
-        if isinstance(key, str) and isinstance(value, Tensor) and ("." in key or value.ndim)
-    }
-    while tensors:
-        shared = (p for p in _PREFIXES if all(key.startswith(p) for key in tensors))
-        prefix = next(shared, None)
-        if prefix is None:
-            break
-        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
+_ASSUMED_PLANES = (
+    "Nothing tells in which order its spatial attention sees the two planes: maximum, then mean, "
+    "is assumed. If it is torch.cat([mean, max]), choose --planes mean-max."
+)
 
 
-def _family_of(theirs: Mapping[str, Tensor]) -> str:
-    """The name of the family whose gates are in there."""
+def _family_of(theirs: Mapping[str, Tensor]) -> tuple[str, Family, list[str]]:
+    """The family whose gates are in there, its name, and what had to be assumed."""
     examples = {}
     for name, family in FAMILIES.items():
         if gate := next((key for key in theirs if family.has_gate(key)), None):
             examples[name] = gate
+    gates = _gates_by_shape(theirs)
+    if len(examples) == 1:
+        name = next(iter(examples))
+        family = FAMILIES[name]
+        # The same names over another kind of layer are somebody else's.
+        if not gates or (gates[0].items() <= family.gates.items() and gates[1] == family.linear):
+            return name, family, []
+    if gates and not _told(_OTHER_ATTENTION, theirs):
+        trunk = next(t for t in _TRUNKS if any(_BLOCK.match(t.ours(key) or "") for key in theirs))
+        modules = ", ".join(gates[0])
+        family = Family(f"no family known here ({modules})", gates[0], trunk=trunk, linear=gates[1])
+        told = f"Its gates ({modules}) are taken for CBAM's by their shapes."
+        return "unnamed", family, [told, _ASSUMED_PLANES]
     if not examples:
         raise WeightsError(_without_gates(theirs))
     if len(examples) > 1:
@@ -416,7 +514,111 @@ def _family_of(theirs: Mapping[str, Tensor]) -> str:
             f"Two families of weights are mixed in this file: {found}. "
             "Expected are the names of one. Save each network in a file of its own."
         )
-    return next(iter(examples))
+    name = next(iter(examples))
+    return name, FAMILIES[name], []
+
+
+def _gates_by_shape(theirs: Mapping[str, Tensor]) -> tuple[dict[str, str], bool] | None:
+    """The modules of a block's gates, by their name -> ours, told by shapes alone.
+
+    Returns:
+        The table, and whether the perceptrons are linear layers; None unless all blocks that have
+        more than a trunk's layers have the same, and these are a CBAM's.
+    """
+    trunk = next((t for t in _TRUNKS if any(_BLOCK.match(t.ours(k) or "") for k in theirs)), None)
+    if trunk is None:
+        return None
+    blocks: dict[tuple[int, int], dict[str, dict[str, Tensor]]] = {}
+    for key, tensor in theirs.items():
+        path, _, parameter = key.rpartition(".")
+        if (block := trunk.split(path)) and not trunk.ours(key):
+            stage, unit, module = block
+            blocks.setdefault((stage, unit), {}).setdefault(module, {})[parameter] = tensor
+    tables = {tuple(sorted((_roles(modules) or {}).items())) for modules in blocks.values()}
+    if len(tables) != 1 or not (table := dict(tables.pop())):
+        return None
+    fc1 = next(module for module, our in table.items() if our == _FC1)
+    return table, next(iter(blocks.values()))[fc1]["weight"].ndim == 2
+
+
+def _roles(modules: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str] | None:
+    """Which module of one block is what of a CBAM, if together they are one."""
+    roles: dict[str, str] = {}
+    layers = []
+    for name, parameters in modules.items():
+        shape = list(parameters["weight"].shape) if "weight" in parameters else []
+        if len(shape) == 4 and shape[:2] == [1, 2] and shape[2] > 1:
+            role = _CONV
+        elif "running_var" in parameters and shape == [1]:
+            role = _NORM
+        elif len(shape) == 2 or (len(shape) == 4 and shape[2:] == [1, 1]):
+            layers.append((name, shape))
+            continue
+        else:
+            return None
+        if role in roles.values():
+            return None
+        roles[name] = role
+    if len(layers) != 2 or _CONV not in roles.values():
+        return None
+    # The first narrows, the second widens; of two squares the names' order is all there is.
+    (first, a), (second, b) = sorted(layers, key=lambda layer: layer[1][0])
+    if a[:2] != b[1::-1] or len(a) != len(b):
+        return None
+    return {**roles, first: _FC1, second: _FC2}
+
+
+def _with_head(
+    theirs: dict[str, Tensor], beside: Mapping[str, Tensor], family: Family
+) -> tuple[dict[str, Tensor], Family, list[str]]:
+    """The weights with their classifier, where it is not at the trunk's own place.
+
+    A dropout before it makes ``fc`` into ``fc.1``; a backbone's classifier lies beside it.
+
+    Returns:
+        The weights, the family with the classifier's name, and which names of ``beside`` it took.
+    """
+    fc = next(their for their, our in family.trunk.outside.items() if our == "fc")
+    if f"{fc}.weight" in theirs:
+        width = len(theirs[f"{fc}.weight"])
+        on_top = [
+            key
+            for key, value in beside.items()
+            if key.endswith(".weight")
+            and _HEAD.fullmatch(key.rpartition(".")[0])
+            and value.ndim == 2
+            and value.shape[1] == width
+            and not _OF_TRAINING.match(key)
+        ]
+        if on_top:
+            raise WeightsError(
+                f"This network {_HEAD_OF_SEVERAL}: {_few(on_top)} beside it takes what {fc} gives. "
+                f"{_WANTED}."
+            )
+        return theirs, family, []
+    # The last block's width: what the classifier takes.
+    norms = [k for k in theirs if re.fullmatch(r"layer4\.\d+\.bn\d\.weight", family.ours(k) or "")]
+    width = len(theirs[max(norms, key=lambda k: (len(k), k))]) if norms else None
+    rest = {k: v for k, v in theirs.items() if not family.ours(k)}
+    heads = []
+    for keys in (rest, beside):
+        for key, value in keys.items():
+            module, _, parameter = key.rpartition(".")
+            fits = value.ndim == 2 and value.shape[1] == width and f"{module}.bias" in keys
+            if parameter == "weight" and fits and _HEAD.fullmatch(module):
+                heads.append((module, keys))
+    if len(heads) != 1:
+        return theirs, family, []
+    (module, keys), *_ = heads
+    own = (f"{module}.weight", f"{module}.bias")
+    root = module.rpartition(".")[0]
+    more = [key for key in keys if key.startswith(f"{root}.") and key not in own]
+    if more and _HEAD.fullmatch(root):  # fc.0 and fc.3, head.norm and head.fc
+        raise WeightsError(
+            f"This network {_HEAD_OF_SEVERAL} (found {_few([own[0], *more])}). {_WANTED}."
+        )
+    found = {key: keys[key] for key in own}
+    return theirs | found, replace(family, head=module), list(found) if keys is beside else []
 
 
 def _without_gates(theirs: Mapping[str, Tensor]) -> str:
@@ -466,8 +668,8 @@ def _rename(theirs: Mapping[str, Tensor], family: Family) -> tuple[dict[str, str
     return keys, unknown
 
 
-def _count_blocks(names: Iterable[str], family: Family) -> list[int]:
-    """The blocks of each stage, once they are all there and have both gates."""
+def _count_blocks(names: Iterable[str], family: Family) -> tuple[list[int], list[str] | None]:
+    """The blocks of each stage, once they are all there; and those with gates, unless all have."""
     names = set(names)
     stages: dict[int, set[int]] = {stage: set() for stage in (1, 2, 3, 4)}
     for name in names:
@@ -485,20 +687,22 @@ def _count_blocks(names: Iterable[str], family: Family) -> list[int]:
     blocks = [(stage, unit) for stage, units in stages.items() for unit in sorted(units)]
     lacking = {}
     for kind, module in (("channel", _FC1), ("spatial", _CONV)):
-        lacking[kind] = [(s, u) for s, u in blocks if f"layer{s}.{u}.{module}.weight" not in names]
+        lacking[kind] = {(s, u) for s, u in blocks if f"layer{s}.{u}.{module}.weight" not in names}
     for kind, other in (("channel", "spatial"), ("spatial", "channel")):
-        if lacking[kind] == blocks:
+        if lacking[kind] == set(blocks):
             raise WeightsError(
                 f"This network has {other} gates only and no {kind} gate in any block. "
-                f"{_WANTED}, with both gates."
+                f"Expected is a ResNet with CBAM in its residual blocks, with both gates."
             )
-    if either := sorted({*lacking["channel"], *lacking["spatial"]}):
+    if lacking["channel"] != lacking["spatial"]:
+        either = sorted(lacking["channel"] | lacking["spatial"])
         paths = (family.trunk.path(*block) for block in either)
         raise WeightsError(
             f"{len(either)} of {len(blocks)} blocks lack a gate: {_few(paths)}. "
-            f"{_WANTED}, with both gates."
+            "Expected is a ResNet whose residual blocks have both gates, or none of them."
         )
-    return [len(units) for units in stages.values()]
+    gated = [f"layer{s}.{u}" for s, u in blocks if (s, u) not in lacking["channel"]]
+    return [len(units) for units in stages.values()], gated if lacking["channel"] else None
 
 
 def _convert(name: str, tensor: Tensor, family: Family) -> Tensor:
@@ -529,6 +733,9 @@ def _read_config(state: Mapping[str, Tensor], layers: list[int], family: Family)
     # to C // h. One r has to do for every block. The largest is the paper's 16 wherever 16 does,
     # as every C is a multiple of 16.
     low, high = 1, 2**31
+    first = next(name for name in state if name.endswith(f"{_CONV}.weight")).removesuffix(
+        f"{_CONV}.weight"
+    )
     for name in state:
         if name.endswith(f"{_FC1}.weight"):
             hidden, channels = shape(name, 2)
@@ -536,8 +743,8 @@ def _read_config(state: Mapping[str, Tensor], layers: list[int], family: Family)
     if low > high:
         raise WeightsError(
             "The hidden widths of the channel perceptrons fit no one reduction (C // r in every "
-            f"block), e.g. {family.theirs(f'layer1.0.{_FC1}.weight')} has the shape "
-            f"{shape(f'layer1.0.{_FC1}.weight', 2)}. Expected is r = 16, or another for all."
+            f"block), e.g. {family.theirs(f'{first}{_FC1}.weight')} has the shape "
+            f"{shape(f'{first}{_FC1}.weight', 2)}. Expected is r = 16, or another for all."
         )
 
     config = {
@@ -545,7 +752,7 @@ def _read_config(state: Mapping[str, Tensor], layers: list[int], family: Family)
         "layers": layers,
         "num_classes": shape("fc.weight", 2)[0],
         "reduction": high,
-        "kernel_size": shape(f"layer1.0.{_CONV}.weight", 4)[-1],
+        "kernel_size": shape(f"{first}{_CONV}.weight", 4)[-1],
         "mlp_bias": any(name.endswith(f"{_FC1}.bias") for name in state),
         "spatial_norm": any(name.endswith(f"{_NORM}.weight") for name in state),
         "groups": 1,

@@ -30,10 +30,10 @@ def receptive_fields(model: ResNetCBAM) -> dict[str, int]:
 
     look_through(model.conv1)
     look_through(model.maxpool)
-    for name, block in model.blocks().items():
+    for name, block in model.residual_blocks().items():
         # The direct children, in their order; the shortcut and the gates are deeper.
         for layer in block.children():
             if isinstance(layer, nn.Conv2d):
                 look_through(layer)
         fields[name] = field
-    return fields
+    return {name: fields[name] for name in model.blocks()}

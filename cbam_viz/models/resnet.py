@@ -19,8 +19,8 @@ from .attention import ChannelAttention, SpatialAttention
 class _Attends:
     """What the two kinds of block share. The gates are hung in by `ResNetCBAM`."""
 
-    channel_attention: ChannelAttention
-    spatial_attention: SpatialAttention
+    channel_attention: ChannelAttention | None  # None in a block without gates
+    spatial_attention: SpatialAttention | None
 
     @property
     def last_norm(self) -> nn.Module:
@@ -28,7 +28,9 @@ class _Attends:
         return self.bn3 if isinstance(self, Bottleneck) else self.bn2
 
     def attend(self, x: Tensor) -> Tensor:
-        """F' = channel(F) * F, F'' = spatial(F') * F' (equation 1)."""
+        """F' = channel(F) * F, F'' = spatial(F') * F' (equation 1); F where there are no gates."""
+        if self.channel_attention is None:
+            return x
         x = self.channel_attention(x) * x
         return self.spatial_attention(x) * x
 
@@ -80,9 +82,11 @@ class ResNetCBAM(
         spatial_norm: batch norm after the spatial convolution. True in the authors' code.
         groups, width_per_group, replace_stride_with_dilation: torchvision's own options
             (ResNeXt, Wide-ResNet, dilated stages; bottleneck only).
+        gated: the blocks that have gates, by name; all if None. CBAM as published gates them all.
 
     Raises:
-        ValueError: for a block kind there is not, or options torchvision refuses.
+        ValueError: for a block kind there is not, a block that is not there, or options
+            torchvision refuses.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class ResNetCBAM(
         groups: int = 1,
         width_per_group: int = 64,
         replace_stride_with_dilation: Sequence[bool] | None = None,
+        gated: Sequence[str] | None = None,
     ):
         if block not in BLOCKS:
             raise ValueError(f"block must be one of {', '.join(BLOCKS)}, not {block!r}")
@@ -108,12 +113,27 @@ class ResNetCBAM(
             width_per_group=width_per_group,
             replace_stride_with_dilation=replace_stride_with_dilation,
         )
-        for b in self.blocks().values():
-            b.channel_attention = ChannelAttention(b.last_norm.num_features, reduction, mlp_bias)
-            b.spatial_attention = SpatialAttention(kernel_size, spatial_norm)
+        blocks = self.residual_blocks()
+        if gated is not None and (unknown := set(gated) - set(blocks)):
+            raise ValueError(
+                f"gated names blocks that are not there: {', '.join(sorted(unknown))}; "
+                f"there are: {', '.join(blocks)}"
+            )
+        for name, b in blocks.items():
+            b.channel_attention = b.spatial_attention = None
+            if gated is None or name in gated:
+                channels = b.last_norm.num_features
+                b.channel_attention = ChannelAttention(channels, reduction, mlp_bias)
+                b.spatial_attention = SpatialAttention(kernel_size, spatial_norm)
 
     def blocks(self) -> dict[str, BasicBlockCBAM | BottleneckCBAM]:
-        """Every residual block by torchvision's path of it ("layer4.1"), input to output."""
+        """Every block that has gates, by torchvision's path of it ("layer4.1"), input to output."""
+        return {
+            name: b for name, b in self.residual_blocks().items() if b.channel_attention is not None
+        }
+
+    def residual_blocks(self) -> dict[str, BasicBlockCBAM | BottleneckCBAM]:
+        """Every residual block, with gates or without, likewise."""
         return {
             f"layer{stage}.{i}": b
             for stage in range(1, 5)
@@ -121,9 +141,9 @@ class ResNetCBAM(
         }
 
     def strides(self) -> dict[str, int]:
-        """By block name: how many input px lie between neighbouring cells of its maps."""
+        """By residual block: how many input px lie between neighbouring cells of its maps."""
         strides, stride = {}, 4  # the stem's convolution and its pooling halve the size each
-        for name, b in self.blocks().items():
+        for name, b in self.residual_blocks().items():
             stride *= b.stride
             strides[name] = stride
         return strides

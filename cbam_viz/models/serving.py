@@ -18,10 +18,11 @@ def for_serving(model: ResNetCBAM) -> ResNetCBAM:
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     pairs = [("conv1", "bn1", model)]
-    for block in model.blocks().values():
+    for block in model.residual_blocks().values():
         pairs += [(f"conv{k}", f"bn{k}", block) for k in (1, 2, 3) if hasattr(block, f"conv{k}")]
         if block.downsample is not None:
             pairs.append(("0", "1", block.downsample))
+    for block in model.blocks().values():
         if not isinstance(block.spatial_attention.norm, nn.Identity):
             pairs.append(("conv", "norm", block.spatial_attention))
     with torch.no_grad():

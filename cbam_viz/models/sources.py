@@ -32,7 +32,9 @@ WEIGHTS = _PACKAGE / "weights" if (_PACKAGE / "weights").is_dir() else _PACKAGE.
 DEFAULT = os.environ.get("CBAM_VIZ_MODEL") or "resnet18-cbam-everyday117"
 
 #: How a file of weights may end; the first that a folder has is taken.
-SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
+#: What libraries call the one that is meant, whatever lies beside it.
+STANDARD = ("model.safetensors", "pytorch_model.bin")
 #: What is read of a folder or repository besides its weights.
 NEIGHBOURS = ("config.json", "classes.txt")
 #: A repository's weights may have this many bytes; a ResNet-152-CBAM has 270 MB.
@@ -111,7 +113,7 @@ def locate(source: str | Path) -> Located:
 
 
 def weights_file(folder: Path) -> Path:
-    """The one file of weights in a folder; ``model.safetensors`` where there are several.
+    """The one file of weights in a folder; the standard one (`STANDARD`) where there are several.
 
     Raises:
         WeightsError: there is none, or it is not clear which one is meant.
@@ -132,8 +134,9 @@ def weights_file(folder: Path) -> Path:
 def _weights_in(files: Iterable[Path]) -> list[Path]:
     """The files of weights to choose from: the standard one alone, or all of the best kind."""
     files = list(files)
-    if standard := [f for f in files if f.name == "model.safetensors"]:
-        return standard
+    for name in STANDARD:
+        if standard := [f for f in files if f.name == name]:
+            return standard
     kinds = ([f for f in files if f.name.lower().endswith(suffix)] for suffix in SUFFIXES)
     return next((found for found in kinds if found), [])
 
