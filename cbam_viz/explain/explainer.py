@@ -233,6 +233,8 @@ class Explainer:
                 "give exactly one name for each output"
             )
         self.classes_zh: tuple[str, ...] | None = None
+        #: Name of the block to look at first.
+        self.open_at = list(model.blocks())[-1]
         self.model = model.eval()
         self.preprocessing = preprocessing or Preprocessing()
         self.facts = ModelFacts(name, untrained=why_untrained(model))
@@ -243,6 +245,7 @@ class Explainer:
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "Explainer":
         explainer = cls(checkpoint.model, checkpoint.classes, checkpoint.preprocessing)
         explainer.classes_zh = checkpoint.classes_zh
+        explainer.open_at = checkpoint.open_at or explainer.open_at
         explainer.facts = ModelFacts(checkpoint.name, checkpoint.sha256, checkpoint.untrained)
         return explainer
 

@@ -49,6 +49,7 @@ class Checkpoint:
         untrained: why what the gates show means nothing; None for trained gates.
         figures: what was measured of it, by name; empty if nothing is known.
         classes_zh: the same labels in Chinese; None if there are none.
+        open_at: name of the block to look at first; None if it does not matter.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Checkpoint:
     untrained: str | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     classes_zh: tuple[str, ...] | None = None
+    open_at: str | None = None
 
 
 def list_checkpoints() -> list[str]:
@@ -157,6 +159,11 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
             f"config.json of {name} has unknown input settings: {', '.join(sorted(unknown))}; "
             f"known are {', '.join(sorted(known))}"
         )
+    open_at = config.get("open_at")
+    if open_at is not None and open_at not in (names := model.blocks()):
+        raise WeightsError(
+            f"config.json of {name} has open_at = {open_at!r}; its blocks are: {', '.join(names)}"
+        )
     untrained = why_untrained(model)
     if not config.get("gates_trained", True):
         untrained = "its config.json says that its gates were not trained"
@@ -169,6 +176,7 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
         untrained,
         config.get("figures", {}),
         _one_each(name, config.get("classes_zh"), outputs),
+        open_at,
     )
 
 
@@ -209,6 +217,8 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> 
     }
     if checkpoint.classes_zh:
         config["classes_zh"] = list(checkpoint.classes_zh)
+    if checkpoint.open_at:
+        config["open_at"] = checkpoint.open_at
     folder.mkdir(parents=True, exist_ok=True)
     if half:
         model = assemble(
