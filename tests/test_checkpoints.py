@@ -246,3 +246,13 @@ def test_the_hash_is_the_files(folder, tmp_path):
     assert load_checkpoint(folder).sha256 == expected
     shutil.copy(folder / "model.safetensors", tmp_path / "copy.safetensors")
     assert load_checkpoint(tmp_path / "copy.safetensors").sha256 == expected
+
+
+def test_the_block_to_open_at_is_kept_and_checked(tmp_path):
+    checkpoint = load_checkpoint()
+    save_checkpoint(replace(checkpoint, open_at="layer3.1"), tmp_path)
+    assert load_checkpoint(tmp_path).open_at == "layer3.1"
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"open_at": "layer5.0"}))
+    with pytest.raises(WeightsError, match="open_at = 'layer5.0'; its blocks are: layer1.0, "):
+        load_checkpoint(tmp_path)
