@@ -134,7 +134,8 @@ def _explain(arguments: argparse.Namespace) -> int:
     from .render.overlay import Look
 
     if arguments.html:  # imports Gradio, which takes its time
-        from .ui.viewer import standalone_html
+        from .explain.anatomy import dissect
+        from .ui.standalone import standalone_html
 
     names = ("mode", "colours", "opacity", "scale", "keep")
     look = Look(**{n: v for n in names if (v := getattr(arguments, n)) is not None})
@@ -158,7 +159,9 @@ def _explain(arguments: argparse.Namespace) -> int:
         if arguments.out:
             folder = save(explanation, arguments.out / folders[path], look, arguments.blocks)
             if arguments.html:
-                page = standalone_html(explanation, receptive_fields(explainer.model))
+                anatomies = (dissect(explainer, explanation, b.name) for b in explanation.blocks)
+                fields = receptive_fields(explainer.model)
+                page = standalone_html(explanation, fields, anatomies)
                 with written_whole(folder / "viewer.html") as file:
                     file.write(page.encode())
         if arguments.json:
@@ -187,7 +190,7 @@ def _folders(photos: list[Path]) -> dict[Path, str]:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from .ui.page import launch
+    from .ui.launch import launch
 
     launch(arguments.model, server_name=arguments.host, server_port=arguments.port)
     return 0

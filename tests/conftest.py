@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """The page, served as `app.py` serves it, on a free port."""
-    from cbam_viz.ui.page import build, launch_options
+    from cbam_viz.ui.launch import build, launch_options
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     page = build()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from cbam_viz.ui.page import build, launch_options
+from cbam_viz.ui.launch import build, launch_options
 
 PHOTOS = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
 ROUNDS = 4

@@ -13,13 +13,13 @@ from cbam_viz.explain.anatomy import Anatomy, dissect
 from cbam_viz.explain.explainer import Explainer
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam, resnet50_cbam
-from cbam_viz.ui import inside
+from cbam_viz.ui import bundle, inside
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>inside</title>
 <style>{style}</style><main class="cbam-viewer cbam-inside"></main><script>{script}</script>
 <script>
 const root = document.querySelector("main");
-window.inside = CbamInside.mount(root, {payload}, {{ lang: "en" }});
+window.inside = CbamViz.mountInside(root, {payload}, {{ lang: "en" }});
 </script></html>"""
 
 
@@ -41,7 +41,7 @@ def opened(browser, anatomy: Anatomy, explanation, width: int = 1280):
     page.on("console", lambda message: page.errors.append(message.text))
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     payload = json.dumps(inside.payload(anatomy, explanation))
-    page.set_content(PAGE.format(style=inside.style(), script=inside.script(), payload=payload))
+    page.set_content(PAGE.format(style=bundle.style(), script=bundle.script(), payload=payload))
     return page
 
 
@@ -161,11 +161,11 @@ def test_a_broken_payload_leaves_a_sentence(browser, explainer):
     explanation = explainer.explain(make_photo(200, 150))
     page = opened(browser, dissect(explainer, explanation, "layer4.1"), explanation)
     page.evaluate("inside.setPayload({ maps: {} })")
-    assert inside.strings()["en"]["broken"] in page.get_by_role("alert").inner_text()
+    assert bundle.strings("viewer")["en"]["broken"] in page.get_by_role("alert").inner_text()
 
 
 def test_the_languages_have_the_same_words():
-    words = inside.strings()
+    words = bundle.strings("inside")
     assert words["en"].keys() == words["zh"].keys()
     for key, text in words["en"].items():
         places = {part.split("}")[0] for part in text.split("{")[1:]}

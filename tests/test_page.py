@@ -16,7 +16,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from cbam_viz import Explainer, WeightsError
-from cbam_viz.ui.page import Explainers
+from cbam_viz.ui.opened import Explainers
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 COFFEE = EXAMPLES / "coffee.jpg"
@@ -140,7 +140,38 @@ def test_the_viewer_comes_as_one_file_that_works_offline(tab, browser, tmp_path)
     page = context.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector("canvas")
-    assert "layer4.1" in page.locator(".cbam-viewer").inner_text()
+    assert "layer4.1" in page.locator(".cbam-viewer").first.inner_text()
+    context.close()
+
+
+def test_the_offline_file_keeps_the_view_and_has_the_insides(tab, browser, tmp_path):
+    give(tab, COFFEE)
+    tab.locator(".cv-thumb", has_text="layer2.0").click()
+    tab.get_by_role("radio", name="Contour", exact=True).check(force=True)
+    tab.locator(".cv-surface:visible").first.click(position={"x": 60, "y": 40})
+    tab.wait_for_function("location.hash.includes('pin=')")
+    pinned = tab.locator(".cv-read-pinned").inner_text()
+    path = download(tab, "Download as one HTML file", tmp_path / "viewer.html")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".cbam-inside canvas")
+    assert page.locator(".cv-thumb[aria-selected=true]").inner_text().startswith("layer2.0")
+    assert page.get_by_role("radio", name="Contour").is_checked()
+    assert page.locator(".cv-read-pinned").inner_text() == pinned
+    # Inside, the same block and the same cell; both follow one another.
+    row, column = re.search(r"row (\d+), column (\d+)", pinned).groups()
+    cell = page.locator("#ci-step-4 .ci-detail-title")
+    assert f"row {row}, column {column}:" in cell.inner_text()
+    page.locator(".cv-thumb", has_text="layer4.0").click()
+    page.get_by_role("heading", name="Inside layer4.0").wait_for()
+    page.locator(".cbam-inside .ci-grid canvas").first.click(position={"x": 3, "y": 3})
+    page.wait_for_function("document.querySelector('.cv-read-pinned').innerText.includes('row 0')")
+    page.get_by_role("button", name="Show their feature maps").click()
+    page.wait_for_selector(".cv-extremes canvas")
+    assert complaints == []
     context.close()
 
 
@@ -402,6 +433,22 @@ def test_both_tabs_show_one_block_and_one_cell(tab):
     assert "row 0, column 0" in tab.locator("#cv-viewer").inner_text()
 
 
+def test_a_choice_stays_chosen_whatever_is_done_on_the_other_tab(tab):
+    """The radio groups of both parts had the same names, and unchecked one another."""
+    give(tab, COFFEE)
+    tab.get_by_role("tab", name="Inside a block").click()
+    for name in ("layer3.0", "layer2.0"):
+        tab.locator("#cv-inside").get_by_role("radio", name="By channel").check(force=True)
+        tab.get_by_label("Block", exact=True).first.click()
+        tab.get_by_role("option", name=name).click()
+        tab.get_by_role("heading", name=f"Inside {name}").wait_for()
+    tab.get_by_role("tab", name="Every block").click()
+    names = tab.eval_on_selector_all("input[type=radio][name^=cv-]", "all => all.map(e => e.name)")
+    checked = tab.eval_on_selector_all("input[type=radio]:checked", "all => all.map(e => e.name)")
+    assert sorted(set(names)) == sorted(name for name in checked if name.startswith("cv-"))
+    assert tab.get_by_role("radio", name="Heat", exact=True).is_checked()
+
+
 def test_a_second_photo_is_shown_beside_the_first(tab):
     give(tab, COFFEE)
     tab.get_by_text("A second photo to compare with").click()
@@ -461,7 +508,7 @@ def test_axe_finds_no_serious_fault(browser, address, width, scheme):
 
 
 def test_a_server_that_is_gone_leaves_what_is_on_screen_and_says_so(browser):
-    from cbam_viz.ui.page import build, launch_options
+    from cbam_viz.ui.launch import build, launch_options
 
     served = build()
     _, url, _ = served.launch(**launch_options(), prevent_thread_lock=True, quiet=True)

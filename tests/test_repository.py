@@ -33,11 +33,15 @@ def test_every_package_is_installed():
 
 def test_every_file_that_the_code_reads_is_installed():
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    installed = {
+        file
+        for package, patterns in config["package-data"].items()
+        for pattern in patterns
+        for file in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
     for file in (ROOT / "cbam_viz").rglob("*"):
         if file.is_file() and file.suffix not in (".py", ".pyc"):
-            package = ".".join(file.parent.relative_to(ROOT).parts)
-            patterns = config["package-data"].get(package, [])
-            assert any(file.match(pattern) for pattern in patterns), file
+            assert file in installed, file
 
 
 def test_every_local_link_of_the_readme_leads_somewhere():

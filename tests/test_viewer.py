@@ -23,8 +23,9 @@ from cbam_viz.explain.photo import Photo
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam
 from cbam_viz.render.overlay import Look, colour_table, overlay
-from cbam_viz.ui import viewer
-from cbam_viz.ui.viewer import payload, standalone_html
+from cbam_viz.ui import bundle, viewer
+from cbam_viz.ui.standalone import standalone_html
+from cbam_viz.ui.viewer import payload
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 FIELDS = {f"layer{stage}.{i}": 20 * stage + 1 for stage in (1, 2, 3, 4) for i in range(6)}
@@ -166,11 +167,11 @@ def test_a_small_photo_is_sent_as_it_is_and_an_extreme_one_as_it_was_seen():
 
 
 def test_every_language_has_every_word_and_no_word_is_left_over():
-    words = viewer.strings()
+    words = bundle.strings("viewer")
     assert words["en"].keys() == words["zh"].keys()
     holes = {key: set(re.findall(r"{(\w+)}", text)) for key, text in words["en"].items()}
     assert holes == {key: set(re.findall(r"{(\w+)}", text)) for key, text in words["zh"].items()}
-    sources = "".join((viewer.HERE / name).read_text("utf-8") for name in viewer.SCRIPTS)
+    sources = "".join(file.read_text("utf-8") for file in bundle.WEB.rglob("*.js"))
     said_by_name = re.compile(r"place\d\d|.*Note|title|language")
     for key in words["en"]:
         assert said_by_name.fullmatch(key) or f'"{key}"' in sources or f"{key}:" in sources, key
@@ -534,7 +535,7 @@ def with_features(page) -> None:
             viewer.destroy();
             window.asked = [];
             const onFeatures = (block) => asked.push(block);
-            window.served = CbamViewer.mount(root, payload, { onFeatures });
+            window.served = CbamViz.mountViewer(root, payload, { onFeatures });
             return served.ready;
         }"""
     )
@@ -743,7 +744,7 @@ def test_nothing_scrolls_sideways(show, width, locale):
 
 def test_chinese_follows_the_browser_and_can_be_switched(explanation, show):
     page = show(explanation, locale="zh-CN")
-    words = viewer.strings()
+    words = bundle.strings("viewer")
     assert page.locator(".cbam-viewer").get_attribute("lang") == "zh"
     assert page.get_by_label(words["zh"]["heat"], exact=True).is_checked()
     page.get_by_role("button", name="English").click()
@@ -757,7 +758,7 @@ def test_a_page_can_change_the_language_itself(explanation, show):
     page.evaluate(
         """() => {
             viewer.destroy();
-            window.pages = CbamViewer.mount(root, payload, { lang: "en-GB", switchable: false });
+            window.pages = CbamViz.mountViewer(root, payload, { lang: "en-GB", switchable: false });
             return pages.ready;
         }"""
     )
@@ -850,7 +851,7 @@ def test_an_error_leaves_the_photo_and_a_sentence(explanation, show):
     page.expected_errors.clear()
     # It stays, in the page's language, whatever is asked of it; and ends with the next photo.
     set_state(page, block="layer1.0", lang="zh")
-    assert viewer.strings()["zh"]["broken"] in still.inner_text()
+    assert bundle.strings("viewer")["zh"]["broken"] in still.inner_text()
     page.evaluate("viewer.setPayload(payload)")
     assert page.locator(".cv-thumb").count() == 8
 
@@ -902,7 +903,7 @@ def test_it_draws_without_webgl(browser, explanation, tmp_path):
 def test_without_javascript_the_photo_and_a_sentence_stay(explanation, show):
     page = show(explanation, java_script_enabled=False)
     still = page.locator(".cv-still")
-    assert viewer.strings()["en"]["broken"] in still.inner_text()
+    assert bundle.strings("viewer")["en"]["broken"] in still.inner_text()
     assert still.locator("img").bounding_box()["width"] > 300
 
 
@@ -917,7 +918,7 @@ def test_destroy_leaves_nothing(explanation, show):
 
 def serve(blocks) -> str:
     """Start a Gradio page; gives its address. To be closed by whoever asked for it."""
-    return blocks.launch(prevent_thread_lock=True, quiet=True)[1]
+    return blocks.launch(prevent_thread_lock=True, quiet=True, head=bundle.head())[1]
 
 
 def opened(browser, url: str):
@@ -926,7 +927,9 @@ def opened(browser, url: str):
     page.reported = []
     page.on("pageerror", lambda error: page.reported.append(str(error)))
     page.add_init_script(
-        "window.views = []; document.addEventListener('cbam-view', (e) => views.push(e.detail));"
+        """window.views = [];
+        document.addEventListener("cbam-view", ({ detail: { block, pin, channel } }) =>
+            views.push({ block, pin, channel }));"""
     )
     page.goto(url)
     return page
@@ -1010,13 +1013,13 @@ def test_a_page_whose_browser_cannot_run_the_script_shows_the_photo(browser, exp
     url = serve(blocks)
     try:
         page = browser.new_page()
-        page.add_init_script("Object.defineProperty(window, 'CbamViewer', { value: undefined })")
+        page.add_init_script("Object.defineProperty(window, 'CbamViz', { value: undefined })")
         page.goto(url)
         page.get_by_role("button", name="photo").click()
         still = page.locator(".cv-still")
         still.wait_for()
         for lang in ("en", "zh"):
-            assert viewer.strings()[lang]["broken"] in still.inner_text()
+            assert bundle.strings("viewer")[lang]["broken"] in still.inner_text()
         expect(still.locator("img")).to_have_js_property("naturalWidth", explanation.photo.size[0])
         page.get_by_role("button", name="none").click()
         expect(still).to_be_hidden()

@@ -1,13 +1,11 @@
 """The page's words, in English and in Chinese; those that the viewer says too are the viewer's."""
 
 import html
-import json
 from functools import cache
-from pathlib import Path
 
 import gradio as gr
 
-from . import viewer
+from . import bundle
 
 SHARED = ("language", "predictions", "spatialGate", "channelGate", "constant")
 SHARED += ("min", "mean", "max", "deviation")
@@ -16,8 +14,7 @@ SHARED += ("min", "mean", "max", "deviation")
 @cache
 def words() -> dict[str, dict[str, str]]:
     """All of them: by language, by key."""
-    own = json.loads((Path(__file__).parent / "strings.json").read_text("utf-8"))
-    shared = viewer.strings()
+    own, shared = bundle.strings("page"), bundle.strings("viewer")
     return {lang: own[lang] | {key: shared[lang][key] for key in SHARED} for lang in own}
 
 

@@ -1,0 +1,197 @@
+"""What the page does when its visitor does something. Every method is a handler of Gradio's."""
+
+import html
+import json
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from ..explain.anatomy import dissect
+from ..explain.explainer import Explainer, Explanation
+from ..explain.photo import PhotoError
+from ..models.layouts import WeightsError
+from ..models.receptive_field import receptive_fields
+from ..models.sources import HUB_ID
+from ..render.export import to_zip
+from . import inside, pieces, viewer
+from .examples import example_of
+from .opened import Explainers, own_explainer
+from .standalone import standalone_html
+from .visitors import Refused
+from .words import both, words
+
+#: Most predictions that can be shown; all of them come from the one forward pass.
+MOST_PREDICTIONS = 10
+#: The tabs, as links name them; the first is open to begin with.
+TABS = ("blocks", "inside")
+
+#: What a photo gave, kept for its visitor.
+Result = tuple[Explainer, Explanation] | None
+
+
+class Handlers:
+    """The handlers of one page.
+
+    Args:
+        explainers: the models that can be opened.
+        first: name of the one to start with.
+    """
+
+    def __init__(self, explainers: Explainers, first: str):
+        self.explainers = explainers
+        self.first = first
+
+    def explain(self, photo: str, model: str = "", top_k: int = 5) -> dict:
+        """Explain a photo: the predictions, and every block's channel and spatial attention.
+
+        Args:
+            photo: an image file.
+            model: name of a model of the catalogue, or a Hub id; the default model if empty.
+            top_k: number of predictions, at least 1.
+
+        Returns:
+            model, image_size [width, height], predictions (label, probability, index; most likely
+            first) and blocks from input to output (name, stride in input px, channel: C gate
+            values, spatial: rows of gate values), gates in (0, 1), to four decimals.
+        """
+        if photo is None:
+            raise Refused("No photo was given; send an image file.")
+        try:
+            explainer = self.explainers.get(model or self.first)
+            return explainer.explain(photo, int(top_k)).to_dict()
+        except (ValueError, OverflowError) as error:
+            raise Refused(str(error)) from error
+
+    def look_at(
+        self,
+        photo: str | None,
+        second: str | None,
+        model: str,
+        own: Explainer | None,
+        block: str,
+        most: int,
+    ):
+        """One forward pass for each photo, and all that is shown of them."""
+        link = {"photo": photo and example_of(photo), "model": None if own else model}
+        nothing = None, "", gr.HTML(None, second=None), "", gr.skip(), link
+        if photo is None:
+            return nothing
+        try:
+            explainer = own or self.explainers.get(model)
+            explanation = explainer.explain(photo, MOST_PREDICTIONS)
+            beside = explainer.explain(second, MOST_PREDICTIONS) if second else None
+        except (PhotoError, WeightsError) as error:
+            _warn("notExplained", error)
+            return nothing
+        fields = receptive_fields(explainer.model)
+        shown = viewer.payload(explanation, fields)
+        shown["predictions"] = []  # the page shows them itself
+        shown["photo"]["linked"] = bool(link["photo"])
+        names = [b.name for b in explanation.blocks]
+        return (
+            (explainer, explanation),
+            pieces.summary(explanation, self.explainers.opened, most),
+            gr.HTML(shown, second=beside and viewer.payload(beside, fields)),
+            pieces.table(explanation),
+            gr.Dropdown(names, value=block if block in names else names[-1]),
+            link,
+        )
+
+    def look_inside(self, result: Result, block: str, wanted: bool):
+        """The parts of one block, if its tab is the one in view."""
+        if result is None or not wanted:
+            return None, gr.skip()
+        explainer, explanation = result
+        names = [b.name for b in explanation.blocks]
+        block = block if block in names else names[-1]
+        return inside.payload(dissect(explainer, explanation, block), explanation), block
+
+    def features(self, result: Result, event: gr.EventData):
+        """The feature maps that the viewer asks for."""
+        if result is None:
+            return gr.skip()
+        block = getattr(event, "block", None)
+        if block not in [b.name for b in result[1].blocks]:
+            raise Refused(f"no block {block!r:.40}")
+        return gr.HTML(features=viewer.features(dissect(*result, block)))
+
+    def summarise(self, result: Result, most: int) -> str:
+        """What the network says, in another number of lines."""
+        return pieces.summary(result and result[1], self.explainers.opened, most)
+
+    def follow(self, link: dict):
+        """What a link names: example photo, model, tab."""
+        keys = "photo", "model", "tab", "language"
+        said = link if isinstance(link, dict) else {}
+        photo, model, tab, language = (v if isinstance(v := said.get(k), str) else "" for k in keys)
+        if model and model not in self.explainers.names and not HUB_ID.fullmatch(model):
+            gr.Warning(both("noSuchModel"), title="")
+            model = None
+        tab = tab if tab in TABS else TABS[0]
+        names = self.tab_names(language)
+        linked = photo or gr.skip(), model or gr.skip(), gr.Tabs(selected=tab)
+        return *linked, tab == "inside", *names
+
+    def tab_names(self, language: str):
+        """The tabs of a language: their labels do not follow it as other components' do."""
+        said = words().get(language, words()["en"])
+        return [gr.Tab(said[key]) for key in ("everyBlock", "insideBlock")]
+
+    def take_weights(self, files: list[str] | None) -> Explainer | None:
+        """A visitor's own model, for that visitor's session alone."""
+        if not files:
+            return None
+        try:
+            explainer = own_explainer(files)
+        except WeightsError as error:
+            _warn("notOpened", error)
+            return None
+        gr.Info(both("opened", name=explainer.facts.name), title="")
+        return explainer
+
+    def pack(self, result: Result) -> str:
+        """Everything as one zip."""
+        _, explanation = _needed(result)
+        with tempfile.TemporaryDirectory() as folder:
+            content = to_zip(explanation, Path(folder) / "all.zip").read_bytes()
+        return _for_download(content, "cbam-viz.zip")
+
+    def bind(self, result: Result, state: str) -> str:
+        """The viewer as one file, as it is on screen.
+
+        Args:
+            result: what is on screen.
+            state: of the viewer, as JSON.
+        """
+        explainer, explanation = _needed(result)
+        anatomies = (dissect(explainer, explanation, b.name) for b in explanation.blocks)
+        fields = receptive_fields(explainer.model)
+        page = standalone_html(explanation, fields, anatomies, _object(state))
+        return _for_download(page.encode(), "cbam-viz.html")
+
+
+def _needed(result: Result) -> tuple[Explainer, Explanation]:
+    if result is None:
+        raise Refused(both("nothingYet"), title="")
+    return result
+
+
+def _for_download(content: bytes, name: str) -> str:
+    """A file in the cache that Gradio keeps account of, and so clears away in time."""
+    return save_bytes_to_cache(content, name, get_upload_folder())
+
+
+def _object(text: str) -> dict:
+    """A JSON object; an empty one for anything else."""
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _warn(key: str, error: Exception) -> None:
+    gr.Warning(html.escape(str(error)), title=both(key))

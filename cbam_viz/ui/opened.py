@@ -1,0 +1,73 @@
+"""The models that the page has open: those of the catalogue and the Hub, and a visitor's own."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from ..explain.explainer import Explainer
+from ..models.layouts import WeightsError
+from ..models.sources import HUB_ID, SUFFIXES
+
+#: Most models of the catalogue or the Hub kept in memory at once; a ResNet-50 takes about 230 MB
+#: in both of its forms. A visitor's own weights are kept for that visitor alone.
+MODELS_KEPT = 3
+
+
+class Explainers:
+    """The opened models, by name; the last few of them are kept.
+
+    Args:
+        names: those that can be opened besides Hub ids. What a visitor types is never taken for a
+            path of this machine.
+    """
+
+    def __init__(self, names: list[str]):
+        self.names = names
+        self._lock = threading.Lock()
+        self._opening: dict[str, threading.Lock] = {}
+        self._opened: OrderedDict[str, Explainer] = OrderedDict()
+
+    def get(self, name: str) -> Explainer:
+        """An explainer of the named model; it is opened, and perhaps fetched, the first time.
+
+        Raises:
+            WeightsError: there is no such model, or it cannot be fetched or read.
+        """
+        if not isinstance(name, str):
+            raise WeightsError(f"the name of a model is text, not {type(name).__name__}")
+        if name not in self.names and (not HUB_ID.fullmatch(name) or Path(name).exists()):
+            raise WeightsError(
+                f"no model {name!r}; there are: {', '.join(self.names)}, and Hub ids (user/repo)"
+            )
+        with self._lock:
+            opening = self._opening.setdefault(name, threading.Lock())
+        with opening:  # of one name at a time: others need not wait until this one is fetched
+            explainer = self._opened.get(name) or Explainer.from_pretrained(name)
+        with self._lock:
+            self._opened[name] = explainer
+            self._opened.move_to_end(name)
+            if len(self._opened) > MODELS_KEPT:
+                self._opened.popitem(last=False)
+        return explainer
+
+    @property
+    def opened(self) -> list[str]:
+        """Names of the models in memory, the last used one last."""
+        return list(self._opened)
+
+
+def own_explainer(files: list[str]) -> Explainer:
+    """An explainer of uploaded weights, and of the class names beside them.
+
+    Raises:
+        WeightsError: there is not one file of weights among them, or it cannot be opened.
+    """
+    weights = [f for f in files if f.lower().endswith(SUFFIXES)]
+    texts = [f for f in files if f.lower().endswith(".txt")]
+    if len(weights) != 1 or len(weights) + len(texts) != len(files) or len(texts) > 1:
+        given = ", ".join(Path(f).name for f in files)
+        raise WeightsError(
+            f"expected is one file of weights ({', '.join(SUFFIXES)}) and perhaps a .txt with one "
+            f"class name a line; given: {given}"
+        )
+    return Explainer.from_pretrained(weights[0], texts[0] if texts else None)

@@ -1,0 +1,93 @@
+"""The page's pieces of HTML: header, footer, what a photo gave in figures."""
+
+import html
+from collections.abc import Sequence
+
+import torch
+
+from .. import __version__
+from ..explain.explainer import Explanation, Prediction
+from .words import both, in_each, words
+
+
+def _switch() -> str:
+    """A button for each language that the page is not in."""
+
+    def button(lang: str) -> str:
+        name = words()[lang]["language"]
+        return f'<button type="button" lang="{lang}">{name}</button>'
+
+    return in_each({lang: "".join(button(k) for k in words() if k != lang) for lang in words()})
+
+
+HEADER = f"""
+<header id="cv-header">
+  <div><h1>CBAM Viz</h1><p>{both("lead")}</p></div>
+  <nav>{_switch()}</nav>
+</header>
+"""
+
+FOOTER = f'<footer id="cv-footer">CBAM Viz {__version__} · {both("credits")}</footer>'
+
+
+def summary(explanation: Explanation | None, opened: list[str], most: int) -> str:
+    """Which model, how long, on what, and what it says, as HTML."""
+    if explanation is None:
+        return ""
+    return _status(explanation, opened) + _predictions(explanation.predictions[:most])
+
+
+def _predictions(predictions: Sequence[Prediction]) -> str:
+    """Classes with their probabilities."""
+    items = []
+    for p in predictions:
+        label = html.escape(p.label)
+        if p.label_zh:
+            label = in_each({"en": label, "zh": html.escape(p.label_zh)})
+        items.append(
+            f'<li style="--share:{p.probability:.4f}"><span>{label}</span>'
+            f"<b>{100 * p.probability:.1f} %</b></li>"
+        )
+    return f'<h2 class="cv-heading">{both("predictions")}</h2><ol>{"".join(items)}</ol>'
+
+
+def table(explanation: Explanation) -> str:
+    """The figures of every block's two gates, as an HTML table."""
+    rows = []
+    for b in explanation.blocks:
+        height, width = b.spatial.shape
+        gates = {"spatialGate": b.spatial_figures, "channelGate": b.channel_figures}
+        cells = [f"{width} × {height}", b.stride]
+        for f in gates.values():
+            cells += [f"{v:.3f}" for v in (f.min, f.mean, f.max, f.deviation)]
+        constant = [f"{both(k)}: {both('constant')}" for k, f in gates.items() if f.nearly_constant]
+        cells.append("<br>".join(constant))
+        body = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><th scope="row">{b.name}</th>{body}</tr>')
+
+    def head(key: str, more: str = "") -> str:
+        return f'<th scope="col"{more}>{both(key)}</th>'
+
+    figures = "".join(head(key) for key in ("min", "mean", "max", "deviation"))
+    tall, wide = ' rowspan="2"', ' colspan="4"'
+    return (
+        '<div class="cv-table" tabindex="0"><table><thead><tr>'
+        + "".join(head(key, tall) for key in ("block", "map", "stride"))
+        + head("spatialGate", wide)
+        + head("channelGate", wide)
+        + head("note", tall)
+        + f"</tr><tr>{figures * 2}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _status(explanation: Explanation, opened: list[str]) -> str:
+    """Which model, how long, on what."""
+    (w, h), (iw, ih) = explanation.photo.size, explanation.view.size
+    parts = [
+        f"<b>{html.escape(explanation.model.name)}</b>",
+        both("time", ms=f"{1000 * explanation.seconds:.0f}", threads=torch.get_num_threads()),
+        both("sizes", width=w, height=h, seenWidth=iw, seenHeight=ih),
+    ]
+    if len(opened) > 1:
+        parts.append(both("inMemory", names=", ".join(opened)))
+    return f"<p class='cv-status'>{' · '.join(parts)}</p>"

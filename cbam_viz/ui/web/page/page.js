@@ -1,0 +1,116 @@
+// What of the page goes on in the browser: its language, its link, and what its parts tell one
+// another.
+
+import { hear, tell } from "../shared/events.js";
+import { isLanguage, LANGUAGES, translator } from "../shared/words.js";
+import { paramsOf } from "../viewer/link.js";
+
+/** Languages as Gradio calls them. @type {Record<string, string>} */
+const LOCALES = { en: "en", zh: "zh-CN" };
+const KEPT = "cbam-viz-language";
+/** The keys of the address that the server follows; the viewer has its own. */
+const LINKED = ["photo", "model", "tab"];
+
+const hash = () => paramsOf(location.hash);
+const known = (/** @type {?string | undefined} */ tag) => {
+  const lang = tag?.slice(0, 2);
+  return isLanguage(lang) ? lang : undefined;
+};
+
+/** Write parts of the link; what is null is taken out. */
+function note(/** @type {Record<string, ?string>} */ parts) {
+  const now = hash();
+  for (const [key, value] of Object.entries(parts)) {
+    if (value == null) now.delete(key);
+    else now.set(key, value);
+  }
+  if (now.toString() !== hash().toString()) {
+    history.replaceState(null, "", `${location.pathname}${location.search}#${now}`);
+  }
+}
+
+/** The language that was chosen at another visit. */
+function kept() {
+  try {
+    return known(localStorage.getItem(KEPT));
+  } catch {
+    return undefined; // no storage is given to pages in some frames
+  }
+}
+
+function keep(/** @type {string} */ lang) {
+  try {
+    localStorage.setItem(KEPT, lang);
+  } catch {
+    // then it holds for this visit
+  }
+}
+
+/** Gradio's own module: it offers its languages in its settings, but to no script. */
+async function translate(/** @type {string} */ lang) {
+  const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
+  const core = loaded.find((name) => /\/assets\/core-[^/]*\.js$/.test(name));
+  if (core) (await import(core)).changeLocale(LOCALES[lang]);
+}
+
+/** Start the page's own script, as the page is opened. */
+export function startPage() {
+  const browsers = navigator.languages.map(known).find(Boolean) ?? LANGUAGES[0];
+  // As the page was opened: its tabs, coming up one after the other, write the link too.
+  const asked = hash();
+  let language = known(asked.get("lang")) ?? kept() ?? browsers;
+  const t = translator(() => language, "page");
+  /** @type {Record<string, any>} */
+  let view = {};
+
+  /** Name the examples, whose buttons have none. */
+  function nameExamples() {
+    const images = document.querySelectorAll("#cv-examples button img");
+    for (const image of /** @type {NodeListOf<HTMLImageElement>} */ (images)) {
+      const file = image.src.split("/").pop()?.split(".")[0];
+      const button = image.closest("button");
+      if (button) button.ariaLabel = t(`example_${file}`);
+    }
+  }
+
+  function say() {
+    document.documentElement.lang = LOCALES[language];
+    document.title = t("title");
+    nameExamples();
+    tell("lang", language);
+  }
+
+  /** Go on in the other language, and remember it. @returns {string} which. */
+  function turn() {
+    language = LANGUAGES.find((lang) => lang !== language) ?? language;
+    say();
+    translate(language);
+    note({ lang: language === browsers ? null : language });
+    keep(language);
+    return language;
+  }
+
+  say();
+  // Gradio draws them when it gets to it, and again.
+  new MutationObserver(() => {
+    if (document.querySelector("#cv-examples button:not([aria-label]) img")) nameExamples();
+  }).observe(document.documentElement, { childList: true, subtree: true });
+  hear("view", (state) => (view = state));
+
+  return {
+    note,
+    turn,
+    /** Once Gradio is there. @returns {object} what the server must know to follow the link. */
+    begin() {
+      document.title = t("title"); // Gradio has set its own by now
+      if (language !== known(navigator.language)) translate(language);
+      return { ...Object.fromEntries(LINKED.map((key) => [key, asked.get(key)])), language };
+    },
+    /** The block in view; before there is one, the link's; else none. @returns {string} */
+    block: () => view.block ?? hash().get("block") ?? "",
+    /** The viewer's state. */
+    view: () => view,
+    /** Have the viewer show a block. */
+    show: (/** @type {string} */ block) => tell("look", { block }),
+  };
+}

@@ -1,0 +1,14 @@
+// What the parts of one page tell one another, as events of the document.
+
+/** `view`: what is in view has changed; `look`: change it; `lang`: the page's language has changed. */
+/** @typedef {"view" | "look" | "lang"} Name */
+
+export function tell(/** @type {Name} */ name, /** @type {unknown} */ detail) {
+  document.dispatchEvent(new CustomEvent(`cbam-${name}`, { detail }));
+}
+
+export function hear(/** @type {Name} */ name, /** @type {(detail: any) => void} */ listener) {
+  document.addEventListener(`cbam-${name}`, (event) =>
+    listener(/** @type {CustomEvent} */ (event).detail),
+  );
+}
