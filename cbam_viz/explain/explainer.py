@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..models.checkpoints import Checkpoint, Preprocessing, load_checkpoint
+from ..models.checkpoints import ACTIVATIONS, Checkpoint, Preprocessing, load_checkpoint
 from ..models.layouts import why_untrained
 from ..models.resnet import ResNetCBAM
 from ..models.serving import for_serving
@@ -30,7 +30,8 @@ class Prediction:
 
     Attributes:
         label: the class's name.
-        probability: the softmax's, in 0..1.
+        probability: of the model's activation, in 0..1. A softmax's add up to one over all
+            classes; a sigmoid's are each for itself.
         index: of the network's output.
         label_zh: the name in Chinese; None if the model brings none.
     """
@@ -98,11 +99,15 @@ class ModelFacts:
         name: as in the catalogue, or the file's.
         sha256: of its weights file; None for a model that came from no file.
         untrained: why what the gates show means nothing; None for trained gates.
+        activation: "softmax" or "sigmoid", what the probabilities are of.
+        notes: what was assumed of its weights, and what was not understood; a sentence each.
     """
 
     name: str
     sha256: str | None = None
     untrained: str | None = None
+    activation: str = "softmax"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +189,7 @@ class Explanation:
         """Plain values, floats to four decimals: what the HTTP API and ``--json`` answer."""
         return {
             "model": self.model.name,
+            "activation": self.model.activation,
             "image_size": list(self.photo.size),
             "predictions": [
                 {"label": p.label, "probability": round(p.probability, 4), "index": p.index}
@@ -213,9 +219,12 @@ class Explainer:
         classes: a label for each of its outputs; "class 17" where none are given.
         preprocessing: how the model wants its photos; ImageNet's usual way if not given.
         name: what to call the model.
+        activation: "softmax" or "sigmoid", what makes probabilities of the outputs; if None, a
+            sigmoid of one output, a softmax of several.
 
     Raises:
-        ValueError: the number of classes is not the number of the model's outputs.
+        ValueError: the number of classes is not the number of the model's outputs, or there is no
+            such activation.
     """
 
     def __init__(
@@ -224,8 +233,12 @@ class Explainer:
         classes: Iterable[str] | None = None,
         preprocessing: Preprocessing | None = None,
         name: str = "model",
+        activation: str | None = None,
     ):
         outputs = model.fc.out_features
+        activation = activation or ("sigmoid" if outputs == 1 else "softmax")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be {' or '.join(ACTIVATIONS)}, not {activation!r}")
         self.classes = tuple(classes or (f"class {i}" for i in range(outputs)))
         if len(self.classes) != outputs:
             raise ValueError(
@@ -237,7 +250,7 @@ class Explainer:
         self.open_at = list(model.blocks())[-1]
         self.model = model.eval()
         self.preprocessing = preprocessing or Preprocessing()
-        self.facts = ModelFacts(name, untrained=why_untrained(model))
+        self.facts = ModelFacts(name, untrained=why_untrained(model), activation=activation)
         self._serving = for_serving(model)
         self._strides = self.model.strides()
 
@@ -246,12 +259,22 @@ class Explainer:
         explainer = cls(checkpoint.model, checkpoint.classes, checkpoint.preprocessing)
         explainer.classes_zh = checkpoint.classes_zh
         explainer.open_at = checkpoint.open_at or explainer.open_at
-        explainer.facts = ModelFacts(checkpoint.name, checkpoint.sha256, checkpoint.untrained)
+        explainer.facts = ModelFacts(
+            checkpoint.name,
+            checkpoint.sha256,
+            checkpoint.untrained,
+            checkpoint.activation,
+            checkpoint.notes,
+        )
         return explainer
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path | None = None, classes: str | Path | None = None
+        cls,
+        source: str | Path | None = None,
+        classes: str | Path | None = None,
+        planes: str | None = None,
+        activation: str | None = None,
     ) -> "Explainer":
         """An explainer of trained weights.
 
@@ -259,11 +282,13 @@ class Explainer:
             source: a catalogue name, a folder, a weights file, a Hub id ``user/repo[@revision]``;
                 the bundled default if None.
             classes: a text file with one class name a line, where the weights bring none.
+            planes, activation: as for `load_checkpoint`, where nothing beside the weights tells.
 
         Raises:
             WeightsError: says what was found, what was expected and what to do.
+            ValueError: there is no such order of the planes, or no such activation.
         """
-        return cls.from_checkpoint(load_checkpoint(source, classes))
+        return cls.from_checkpoint(load_checkpoint(source, classes, planes, activation))
 
     def explain(
         self, photo: PhotoSource | Photo, top_k: int = 5, view: str = "whole"
@@ -334,7 +359,12 @@ class Explainer:
     def _forward(self, batch: torch.Tensor, top_k: int):
         """Predictions and gates for each photo of a batch."""
         with torch.inference_mode(), Recorder(self._serving) as recorder:
-            likely = self._serving(batch).softmax(1).topk(min(top_k, len(self.classes)))
+            logits = self._serving(batch)
+            if self.facts.activation == "sigmoid":
+                probabilities = logits.sigmoid()
+            else:
+                probabilities = logits.softmax(1)
+            likely = probabilities.topk(min(top_k, len(self.classes)))
         predictions = [
             tuple(self._prediction(p, i) for p, i in zip(ps, indices, strict=True))
             for ps, indices in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)

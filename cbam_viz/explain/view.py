@@ -93,11 +93,11 @@ class View:
 
         Args:
             photo: upright RGB; ``photo_size`` large, or the same photo at a reduced size.
-            pre: gives mean and standard deviation.
+            pre: gives mean, standard deviation and interpolation.
         """
         width, height = self.resized
         if photo.size != self.resized:
-            photo = photo.resize(self.resized, Image.Resampling.BILINEAR)
+            photo = photo.resize(self.resized, Image.Resampling[pre.interpolation.upper()])
         if self.size != self.resized:
             x, y = self.offset
             photo = photo.crop((x, y, x + self.size[0], y + self.size[1]))

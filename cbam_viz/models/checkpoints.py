@@ -5,19 +5,23 @@ preprocessing, the figures) and a ``model.safetensors``: the shape in which
 `huggingface_hub.PyTorchModelHubMixin` reads and writes.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 
-from .layouts import WeightsError, recognise, why_untrained
+from .layouts import PLANES, WeightsError, recognise, why_untrained
+from .neighbours import CONFIG, about, check_input, class_names, read_classes
 from .reading import read_weights
 from .resnet import ResNetCBAM
 from .sources import DEFAULT, catalogue, locate, weights_file
+
+#: What can make probabilities of a network's outputs.
+ACTIVATIONS = ("softmax", "sigmoid")
+IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class Preprocessing:
         size: short side of the whole photo in px, and side of the evaluation crop.
         crop_resize: short side in px that the photo has before the evaluation crop is cut.
         mean, std: per channel (red, green, blue), for values in 0..1.
+        interpolation: how photos are resized, by Pillow's name of it in small letters.
     """
 
     size: int = 224
     crop_resize: int = 256
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,8 @@ class Checkpoint:
         figures: what was measured of it, by name; empty if nothing is known.
         classes_zh: the same labels in Chinese; None if there are none.
         open_at: name of the block to look at first; None if it does not matter.
+        activation: "softmax" (one of the classes is right) or "sigmoid" (each is for itself).
+        notes: what was assumed of the weights, and what was not understood; a sentence each.
     """
 
     name: str
@@ -61,6 +69,8 @@ class Checkpoint:
     figures: Mapping[str, float] = field(default_factory=dict)
     classes_zh: tuple[str, ...] | None = None
     open_at: str | None = None
+    activation: str = "softmax"
+    notes: tuple[str, ...] = ()
 
 
 def list_checkpoints() -> list[str]:
@@ -81,64 +91,90 @@ def load_model(source: str | Path | None = None) -> ResNetCBAM:
 
 
 def load_checkpoint(
-    source: str | Path | None = None, classes: str | Path | None = None
+    source: str | Path | None = None,
+    classes: str | Path | None = None,
+    planes: str | None = None,
+    activation: str | None = None,
 ) -> Checkpoint:
     """A model with its classes and preprocessing.
 
     Args:
-        source: a catalogue name; a ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar`` file of any
-            family that `cbam_viz.models.layouts` knows; a folder with such a file and perhaps a
-            ``config.json``; a Hub id ``user/repo[@revision]``; the default if None.
-        classes: a text file with one class name a line. If not given, the names are those of
-            ``config.json`` ("classes", or "id2label"), those of a ``classes.txt`` beside the
-            weights, ImageNet's for 1000 outputs, else "class 17".
+        source: a catalogue name; a file of weights of any family that `cbam_viz.models.layouts`
+            knows, told by its content; a folder with such a file and perhaps what describes it; a
+            Hub id ``user/repo[@revision]``; the default if None.
+        classes: a text file with one class name a line, or JSON. If not given, the names are those
+            of the files beside the weights (see `cbam_viz.models.neighbours`), or of the weights'
+            own file, or ImageNet's for 1000 outputs, else "class 17".
+        planes: "max-mean" or "mean-max", what the spatial attention sees, where neither names nor
+            ``config.json`` tell.
+        activation: "softmax" or "sigmoid", what makes probabilities of the outputs, likewise. If
+            nothing tells, one output is a sigmoid's, and several are a softmax's.
 
     Raises:
         WeightsError: says what was found, what was expected and what to do. Pickled code is
             never run, and nothing half-loaded is ever given back.
+        ValueError: there is no such order of the planes, or no such activation.
     """
+    if activation not in (None, *ACTIVATIONS):
+        raise ValueError(f"activation must be {' or '.join(ACTIVATIONS)}, not {activation!r}")
     found = locate(source or DEFAULT)
-    folder = found.path if found.path.is_dir() else found.path.parent
-    about = found.about or _read_config(folder if found.path.is_dir() else None)
-    path = weights_file(folder) if found.path.is_dir() else found.path
-    # A classes.txt beside a single file is its own; a config.json there may be another model's.
-    names = Path(classes) if classes else folder / "classes.txt"
-    if classes or ("classes" not in about and names.is_file()):
-        about = about | {"classes": _read_classes(names), "classes_zh": None}
+    single = not found.path.is_dir()
+    folder = found.path.parent if single else found.path
+    path = found.path if single else weights_file(folder)
+    beside = dict(found.about)
+    if not beside and (not single or _alone(path)):
+        beside = about(folder)
     weights, digest = read_weights(path)
-    return _build(found.name, weights, digest, about)
-
-
-def _read_config(folder: Path | None) -> dict:
-    """What a folder's ``config.json`` says; nothing for a folder that has none."""
-    path = folder and folder / "config.json"
-    if not path or not path.exists():
-        return {}
+    chosen = {"planes": planes, "activation": activation}
+    chosen = {key: value for key, value in chosen.items() if value}
+    if classes:
+        chosen |= {"classes": read_classes(Path(classes)), "classes_zh": None}
+    elif "classes" not in beside and (names := _names_in(weights)):
+        beside["classes"] = names
     try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path} is not valid JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise WeightsError(f"{path} holds no object but {type(config).__name__}")
-    if "classes" not in config and isinstance(labels := config.get("id2label"), dict):
-        try:
-            config["classes"] = [labels[k] for k in sorted(labels, key=int)]
-        except ValueError as error:
-            raise WeightsError(f"{path}: the keys of id2label are no numbers ({error})") from error
-    return config
+        return _build(found.name, weights, digest, beside | chosen)
+    except WeightsError as error:
+        # What lies beside a single file may be another model's; in a folder they belong together.
+        if not single or not (folder / CONFIG).is_file() or not beside or found.about:
+            raise
+        own = {"notes": [f"{CONFIG} beside it is not used: {error}."]}
+        return _build(found.name, weights, digest, own | chosen)
 
 
-def _read_classes(path: Path) -> list[str]:
-    """Class names, one a line; empty lines at the end are left out."""
+def _alone(path: Path) -> bool:
+    """Whether a file is the one that its folder's other files speak of."""
     try:
-        return path.read_text("utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"the class names in {path} cannot be read: {error}") from error
+        return weights_file(path.parent) == path
+    except WeightsError:
+        return False
+
+
+def _names_in(weights: object) -> list[str] | None:
+    """Class names that lie in the weights' own file, where training scripts put them."""
+    if not isinstance(weights, Mapping):
+        return None
+    for table in (weights, weights.get("hyper_parameters"), weights.get("meta")):
+        if isinstance(table, Mapping):
+            for key in ("classes", "class_names", "CLASSES", "id2label", "idx_to_class",
+                        "class_to_idx"):  # fmt: skip
+                if table.get(key) and isinstance(table[key], Mapping | list | tuple):
+                    return class_names(table[key], f"the weights' {key}")
+    return None
 
 
 def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint:
     """A checkpoint from weights of any family and what a config.json says of them."""
-    found = recognise(weights)
+    planes, activation = config.get("planes"), config.get("activation")
+    for key, value, known in (
+        ("planes", planes, tuple(PLANES)),
+        ("activation", activation, ACTIVATIONS),
+    ):
+        if value not in (None, *known):
+            raise WeightsError(
+                f"config.json of {name} says {key} = {value!r}; expected is {' or '.join(known)}"
+            )
+    found = recognise(weights, planes)
+    notes = [*config.get("notes", ()), *found.notes]
     for key, value in found.config.items():
         if config.get(key, value) != value:
             raise WeightsError(
@@ -152,18 +188,20 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
     model = assemble(arguments, found.state_dict)
     outputs = arguments["num_classes"]
     classes = _one_each(name, config.get("classes"), outputs) or _usual_classes(outputs)
-    known = {f.name for f in fields(Preprocessing)}
-    pre = {k: tuple(v) if isinstance(v, list) else v for k, v in config.get("input", {}).items()}
-    if unknown := set(pre) - known:
-        raise WeightsError(
-            f"config.json of {name} has unknown input settings: {', '.join(sorted(unknown))}; "
-            f"known are {', '.join(sorted(known))}"
-        )
     open_at = config.get("open_at")
     if open_at is not None and open_at not in (names := model.blocks()):
         raise WeightsError(
             f"config.json of {name} has open_at = {open_at!r}; its blocks are: {', '.join(names)}"
         )
+    try:
+        preprocessing = Preprocessing(**check_input(config.get("input", {})))
+    except WeightsError as error:
+        raise WeightsError(f"config.json of {name}: {error}") from error
+    if not activation:
+        activation, assumed = _activation(outputs, found.beside)
+        # Our own writes it since it can be chosen; what it wrote before is a softmax's.
+        if assumed and "block" not in config:
+            notes.append(assumed)
     untrained = why_untrained(model)
     if not config.get("gates_trained", True):
         untrained = "its config.json says that its gates were not trained"
@@ -171,12 +209,33 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
         name,
         model,
         classes,
-        Preprocessing(**pre),
+        preprocessing,
         digest,
         untrained,
         config.get("figures", {}),
         _one_each(name, config.get("classes_zh"), outputs),
         open_at,
+        activation,
+        tuple(notes),
+    )
+
+
+def _activation(outputs: int, beside: tuple[str, ...]) -> tuple[str, str | None]:
+    """What makes probabilities of the outputs where nothing says so, and what to say of it."""
+    if outputs == 1:
+        return "sigmoid", (
+            "It has one output: a sigmoid's is assumed, the probability of the one class."
+        )
+    if any(key.endswith("pos_weight") for key in beside):
+        return "sigmoid", (
+            "Its criterion weighs positives (pos_weight): a sigmoid is assumed for each output, "
+            "and the probabilities do not add up to one. Else choose --activation softmax."
+        )
+    if outputs == IMAGENET_CLASSES:
+        return "softmax", None
+    return "softmax", (
+        f"Of its {outputs} outputs a softmax is assumed: one class is right. If several can be "
+        "(multi-label), choose --activation sigmoid."
     )
 
 
@@ -201,7 +260,7 @@ def _one_each(name: str, labels: list | None, outputs: int) -> tuple[str, ...] |
 
 
 def _usual_classes(outputs: int) -> tuple[str, ...]:
-    if outputs == 1000:
+    if outputs == IMAGENET_CLASSES:
         return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
     return tuple(f"class {i}" for i in range(outputs))
 
@@ -214,6 +273,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> 
         "input": asdict(checkpoint.preprocessing),
         "gates_trained": checkpoint.untrained is None,
         "figures": dict(checkpoint.figures),
+        "activation": checkpoint.activation,
     }
     if checkpoint.classes_zh:
         config["classes_zh"] = list(checkpoint.classes_zh)

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from .layouts import WeightsError
+from .neighbours import CLASS_FILES, CONFIG, PREPROCESSOR
 
 _PACKAGE = Path(__file__).parents[1]
 # Installed, the weights lie inside the package; in a clone they lie beside it.
@@ -36,7 +37,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
 #: What libraries call the one that is meant, whatever lies beside it.
 STANDARD = ("model.safetensors", "pytorch_model.bin")
 #: What is read of a folder or repository besides its weights.
-NEIGHBOURS = ("config.json", "classes.txt")
+NEIGHBOURS = (CONFIG, PREPROCESSOR, *CLASS_FILES)
 #: A repository's weights may have this many bytes; a ResNet-152-CBAM has 270 MB.
 MAX_BYTES = 600_000_000
 
@@ -168,6 +169,7 @@ def _imagenet() -> Located:
         "input": {"size": 224, "crop_resize": 256},
         "figures": {"top1": 0.7983, "top5": 0.9495},
         "license": "MIT (pytorchcv)",
+        "activation": "softmax",
     }
     return Located(path, IMAGENET, about)
 

@@ -139,6 +139,7 @@ def _record(explanation: Explanation, look: Look) -> dict:
         "model": answer.pop("model"),
         "model_sha256": explanation.model.sha256,
         "untrained": explanation.model.untrained,
+        "notes": list(explanation.model.notes),
         "seconds": explanation.seconds,
         "view": asdict(explanation.view),
         "look": asdict(look),
