@@ -10,6 +10,10 @@ import itertools
 import math
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +25,12 @@ PhotoSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 MAX_PIXELS = 50_000_000
 #: No file of `MAX_PIXELS` is bigger: four float32 channels, uncompressed.
 MAX_BYTES = 16 * MAX_PIXELS
+
+#: A photo is reduced on the way only while it stays this many times as large as is enough: resizing
+#: it from there is, by Pillow's account, nearly what resizing it from the full size is.
+GAP = 3
+#: Pixels that are converted at a time; photos of no more of them are not reduced.
+BAND = 4_000_000
 
 #: Pillow's raster formats, by its names for them. Left out on purpose: EPS and WMF (drawings, run
 #: by another program), the stubs that only name a file (BUFR, GRIB, HDF5, MPEG), and IPTC and BLP,
@@ -36,6 +46,11 @@ ACCEPTED = (
     "JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP or another raster format that Pillow reads; "
     f"up to {MAX_PIXELS // 10**6} megapixels."
 )
+
+#: Formats of which Pillow decodes a large file at a fraction of its size; MPO is several JPEGs.
+REDUCED_BY_DECODER = ("JPEG", "MPO")
+#: Formats whose fourth channel is often left at 0 by programs that know of no transparency.
+ALPHA_UNUSED = ("BMP", "DIB", "TGA", "DDS", "ICO", "CUR", "SGI")
 
 #: What people offer that is no photo file for us, and how it begins.
 UNREAD = {
@@ -70,8 +85,8 @@ class PhotoError(ValueError):
     """A photo cannot be used. Says what was given, what is wrong with it and what is accepted."""
 
 
-class _Refused(Exception):
-    """The reason alone; `load` makes the sentence of it."""
+class Refused(Exception):
+    """The reason alone; `explained` makes the sentence of it."""
 
 
 def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
@@ -80,7 +95,8 @@ def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
     - The EXIF turn is carried out; a broken one is ignored.
     - An embedded colour profile is converted to sRGB; one that is broken, or not of the image's
       colour space, is ignored.
-    - Transparency is laid over white.
+    - Transparency is laid over white; in formats where it is often left unused, an alpha that is
+      0 throughout is taken for none.
     - 16-bit integers are scaled from their whole range, 0..65535. Pillow's 32-bit mode "I" most
       often holds such values too and is then scaled alike; with values outside of 0..65535 it is
       scaled by its own range. One that comes from no file and stays within 0..255 is taken as it
@@ -98,7 +114,8 @@ def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
             white is 1, 255 or 65535 cannot be known.
         enough: px that the photo's short side should at least have. A large JPEG file is then
             decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is enough, in a fraction of
-            the time. Without it, and for all other sources, the photo comes at full size.
+            the time; any other photo of more than `BAND` px may come averaged down to `GAP` times
+            what is enough. Without it the photo comes at full size.
 
     Returns:
         A photo of mode "RGB" in sRGB, of its own memory and without the file's metadata.
@@ -110,26 +127,60 @@ def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
     """
     if enough is not None and enough < 1:
         raise ValueError(f"enough must be at least 1 px, not {enough}")
-    what = _describe(source)
-    try:
+    with explained(source) as what:
         if isinstance(source, Image.Image):
-            return _photo(_loaded(source))
+            return _photo(_loaded(source), enough)
         if isinstance(source, np.ndarray):
-            return _photo(_from_array(source))
+            return _photo(_from_array(source), enough)
         with _open(source) as file:
             size = file.seek(0, os.SEEK_END)
-            what += f" ({size:,} bytes)"
+            what.append(f"({size:,} bytes)")
             if size == 0:
-                raise _Refused("it is empty")
+                raise Refused("it is empty")
             if size > MAX_BYTES:
-                raise _Refused("it is bigger than any photo that is accepted")
-            return _photo(_loaded(_identify(file), enough))
-    except _Refused as error:
-        raise PhotoError(f"{what}: {error}. {ACCEPTED}") from error.__cause__
+                raise Refused("it is bigger than any photo that is accepted")
+            return decode(file, [enough])[0]
+
+
+def decode(
+    file: BinaryIO, enough: Sequence[int | None], formats: Sequence[str] = FORMATS
+) -> list[Image.Image]:
+    """What `load` gives for each of several sizes, decoded no oftener than needed.
+
+    Args:
+        file: a photo.
+        enough: of each copy, as for `load`.
+        formats: that are read, by Pillow's names.
+
+    Raises:
+        Exception: of any kind; `explained` makes a `PhotoError` of it.
+    """
+    image = identify(file, formats)
+    if image.format in REDUCED_BY_DECODER:
+        return [_photo(_loaded(identify(file, formats), e), e) for e in enough]
+    image = _loaded(image)
+    return [_photo(image, e) for e in enough]
+
+
+@contextmanager
+def explained(source: PhotoSource, accepted: str = ACCEPTED) -> Iterator[list[str]]:
+    """Whatever goes wrong with a photo inside becomes a `PhotoError` that says what is accepted.
+
+    Gives the words that call the photo by what it is; more can be added.
+    """
+    what = [_describe(source)]
+    try:
+        yield what
+    except PhotoError:
+        raise
+    except Refused as error:
+        raise PhotoError(f"{' '.join(what)}: {error}. {accepted}") from error.__cause__
     except Exception as error:
         # Pillow's decoders raise nearly everything there is when a file is damaged.
         reason = f"it cannot be decoded and may be damaged or cut off ({error!r:.200})"
-        raise PhotoError(f"{what}: {reason}. {ACCEPTED}") from error
+        if isinstance(error, MemoryError):
+            reason = "decoding it takes more memory than there is"
+        raise PhotoError(f"{' '.join(what)}: {reason}. {accepted}") from error
 
 
 def _describe(source: Any) -> str:
@@ -153,22 +204,22 @@ def _open(source: Any) -> BinaryIO:
     """A path, file contents or file object as a binary file that is ours to close."""
     if isinstance(source, str | os.PathLike):
         if ADDRESS.match(os.fsdecode(source)):
-            raise _Refused("an address is not fetched; download it first and give the file")
+            raise Refused("an address is not fetched; download it first and give the file")
         if os.path.isdir(source):
-            raise _Refused("it is a folder; give a file in it")
+            raise Refused("it is a folder; give a file in it")
         if not os.path.exists(source):
-            raise _Refused("there is no such file")
+            raise Refused("there is no such file")
         if not os.path.isfile(source):  # reading from a device or a pipe might never end
-            raise _Refused("it is not a regular file")
+            raise Refused("it is not a regular file")
         try:
             return open(source, "rb")
         except OSError as error:
-            raise _Refused(f"it cannot be opened ({error.strerror})") from error
+            raise Refused(f"it cannot be opened ({error.strerror})") from error
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if hasattr(source, "read"):
         return io.BytesIO(_read(source))
-    raise _Refused("it is no kind of photo")
+    raise Refused("it is no kind of photo")
 
 
 def _read(file: BinaryIO) -> bytes:
@@ -183,15 +234,15 @@ def _read(file: BinaryIO) -> bytes:
         chunks = iter(lambda: file.read(CHUNK), b"")
         return b"".join(itertools.islice(chunks, MAX_BYTES // CHUNK + 1))
     except TypeError as error:
-        raise _Refused("it does not give bytes; open it in binary mode") from error
+        raise Refused("it does not give bytes; open it in binary mode") from error
     except (OSError, ValueError) as error:
-        raise _Refused(f"it cannot be read ({error})") from error
+        raise Refused(f"it cannot be read ({error})") from error
     finally:
         if position is not None:
             file.seek(position)
 
 
-def _identify(file: BinaryIO) -> Image.Image:
+def identify(file: BinaryIO, formats: Sequence[str] = FORMATS) -> Image.Image:
     """The file as a PIL image whose header is read and whose pixels are not.
 
     What ``Image.open`` does, without its warning for large images: that can only be silenced for
@@ -201,7 +252,7 @@ def _identify(file: BinaryIO) -> Image.Image:
     file.seek(0)
     head = file.read(HEAD)
     damaged = None
-    for name in FORMATS:
+    for name in formats:
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory is None:
             continue
@@ -217,32 +268,32 @@ def _identify(file: BinaryIO) -> Image.Image:
             if accepted and not isinstance(accepted, str):
                 return factory(file, "")
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise _Refused(f"it has more than {MAX_PIXELS:,} px") from error
+            raise Refused(f"it has more than {MAX_PIXELS:,} px") from error
         except Exception as error:
             if accept is not None:
                 damaged = damaged or (name, error)
     for kind, beginning in UNREAD.items():
         if beginning.search(head):
-            raise _Refused(f"{kind} is not read; export it as JPEG or PNG first")
+            raise Refused(f"{kind} is not read; export it as JPEG or PNG first")
     if damaged:
         name, error = damaged
         reason = f"it begins like a {name} file, but is damaged, cut off or of a kind unknown here"
-        raise _Refused(reason) from error
-    raise _Refused("it is not an image")
+        raise Refused(reason) from error
+    raise Refused("it is not an image")
 
 
 def _check_size(width: int, height: int) -> None:
     if width < 1 or height < 1:
-        raise _Refused("it has no pixels")
+        raise Refused("it has no pixels")
     if width * height > MAX_PIXELS:
-        raise _Refused(f"{width:,} x {height:,} px are more than {MAX_PIXELS:,}")
+        raise Refused(f"{width:,} x {height:,} px are more than {MAX_PIXELS:,}")
 
 
 def _loaded(image: Image.Image, enough: int | None = None) -> Image.Image:
     """The same image, decoded."""
     _check_size(*image.size)
     if image.format == "EPS":  # a PIL image that was opened lazily: loading would run the program
-        raise _Refused("a PostScript file is not read; export it as JPEG or PNG first")
+        raise Refused("a PostScript file is not read; export it as JPEG or PNG first")
     if enough is not None:
         # Draft takes the smallest size with both sides at least as long as asked for. The same
         # number for both makes it the short side, whichever way the photo is turned.
@@ -254,92 +305,156 @@ def _loaded(image: Image.Image, enough: int | None = None) -> Image.Image:
 def _from_array(array: np.ndarray) -> Image.Image:
     """uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] as a PIL image."""
     if array.dtype != np.uint8:
-        raise _Refused("an array must be of uint8, 0 to 255; scale and convert it first")
+        raise Refused("an array must be of uint8, 0 to 255; scale and convert it first")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise _Refused("an array must be [H, W, 3], [H, W, 4], [H, W, 1] or [H, W]")
+        raise Refused("an array must be [H, W, 3], [H, W, 4], [H, W, 1] or [H, W]")
     _check_size(array.shape[1], array.shape[0])
     return Image.fromarray(array)
 
 
-def _photo(image: Image.Image) -> Image.Image:
-    """A loaded image of any mode as an upright RGB photo of its own memory."""
-    colours, alpha = _split(image)
-    photo = _to_srgb(colours, image.info.get("icc_profile"))
-    if alpha is not None:
-        photo = Image.composite(photo, Image.new("RGB", photo.size, "white"), alpha)
+def _photo(image: Image.Image, enough: int | None = None) -> Image.Image:
+    """A loaded image of any mode as an upright RGB photo of its own memory.
+
+    Band by band: of a large image no second copy is made on the way.
+    """
+    factor = 1 if image.format in REDUCED_BY_DECODER else _factor(image.size, enough)
+    levels = _levels(image) if image.mode.startswith(("I", "F")) else None
+    opaque = image.mode == "RGBA" and image.format in ALPHA_UNUSED and not _any_alpha(image)
+    to_srgb = _converter(image.info.get("icc_profile"))
+    width, height = image.size
+    photo = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = max(1, BAND // (width * factor)) * factor
+    for top in range(0, height, rows):
+        band = image
+        if rows < height:
+            band = image.crop((0, top, width, min(top + rows, height)))
+        band = _plain(band, levels)
+        if opaque:
+            band = band.convert("RGB")
+        if factor > 1:
+            band = band.reduce(factor)
+        photo.paste(_over_white(band, to_srgb), (0, top // factor))
     turn = TURNS.get(_orientation(image))
-    if turn is not None:
-        photo = photo.transpose(turn)
-    # Settled by now; a profile that stays behind would be written into every PNG made of it.
-    photo.info = {}
-    return photo
+    return photo if turn is None else photo.transpose(turn)
 
 
-def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """An image's colours (mode "L", "RGB" or "CMYK") and its alpha (mode "L"), if it has one."""
+def _factor(size: tuple[int, int], enough: int | None) -> int:
+    """How many px of a side may be averaged into one."""
+    if enough is None or size[0] * size[1] <= BAND:  # there is nothing to gain
+        return 1
+    return max(1, min(size) // (GAP * enough))
+
+
+def _any_alpha(image: Image.Image) -> bool:
+    return image.getextrema()[3][1] > 0
+
+
+def _plain(image: Image.Image, levels: "_Levels | None") -> Image.Image:
+    """An image of mode "L", "RGB" or "CMYK", or with alpha "LA" or "RGBA"."""
     key = image.info.get("transparency")
-    if image.mode.startswith(("I", "F")):
-        alpha = None
+    if levels:
+        grey = levels.scaled(image)
         if isinstance(key, int):
-            alpha = Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
-        return _to_8_bits(image), alpha
+            alpha = np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)
+            grey.putalpha(Image.fromarray(alpha))
+        return grey
     grey = image.mode in ("1", "L", "LA", "La")
-    plain = "L" if grey else "RGB"
     if not image.has_transparency_data:
-        return (image if image.mode == "CMYK" else image.convert(plain)), None
+        return image if image.mode == "CMYK" else image.convert("L" if grey else "RGB")
     if isinstance(key, tuple) and max(key) > 255:
         # The colour that stands for transparent, of a 16-bit PNG: Pillow has made the pixels
         # 8-bit, not the colour.
         image = image.copy()
         image.info["transparency"] = tuple(value >> 8 for value in key)
-    layered = image.convert("LA" if grey else "RGBA")
-    return layered.convert(plain), layered.getchannel("A")
+    return image.convert("LA" if grey else "RGBA")
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """A grey image of mode "I;16", "I" or "F" scaled to mode "L"."""
+def _over_white(image: Image.Image, to_srgb: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What `_plain` gives as RGB in sRGB."""
+    if image.mode not in ("LA", "RGBA"):
+        return to_srgb(image)
+    photo = to_srgb(image.convert(image.mode[:-1]))
+    white = Image.new("RGB", photo.size, "white")
+    return Image.composite(photo, white, image.getchannel("A"))
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """The range of a grey image of mode "I;16", "I" or "F" that is scaled to 0..255."""
+
+    low: float
+    high: float
+    inverted: bool
+
+    def scaled(self, image: Image.Image) -> Image.Image:
+        values = np.asarray(image).astype(np.float64)
+        if image.mode == "F":
+            low, high = self.low, self.high
+            values = np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+        values -= self.low
+        values *= 255 / (self.high - self.low) if self.high > self.low else 0
+        if self.inverted:
+            np.subtract(255, values, out=values)
+        return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
+
+
+def _levels(image: Image.Image) -> _Levels:
+    """What `load` says of the range of grey images with more than 8 bits."""
     tags = getattr(image, "tag_v2", {})  # of a TIFF file
-    values = np.asarray(image).astype(np.float64)
-    low, high = 0, 65535
-    if image.mode == "F":
-        finite = values[np.isfinite(values)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
-        values = np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
-    elif image.mode != "I":
-        high = 2 ** tags.get(TIFF_BITS, (16,))[0] - 1
-    elif values.min() < 0 or values.max() > 65535:
-        low, high = values.min(), values.max()
-    elif image.format is None and values.max() <= 255:
-        high = 255
-    values -= low
-    values *= 255 / (high - low) if high > low else 0
-    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow sees to it up to 8 bits only
-        np.subtract(255, values, out=values)
-    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
+    # Pillow sees to it up to 8 bits only.
+    inverted = tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO
+    if image.mode not in ("F", "I"):
+        return _Levels(0, 2 ** tags.get(TIFF_BITS, (16,))[0] - 1, inverted)
+    if image.mode == "I":
+        low, high = image.getextrema()
+        if low < 0 or high > 65535:
+            return _Levels(low, high, inverted)
+        return _Levels(0, 255 if image.format is None and high <= 255 else 65535, inverted)
+    low, high = math.inf, -math.inf
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        values = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+        values = values[np.isfinite(values)].astype(np.float64)
+        if values.size:
+            low, high = min(low, values.min()), max(high, values.max())
+    return _Levels(low, high, inverted) if low <= high else _Levels(0, 0, inverted)
 
 
-def _to_srgb(colours: Image.Image, profile: bytes | None) -> Image.Image:
-    """Mode "L", "RGB" or "CMYK" to a new image of mode "RGB", through its profile if it has one."""
-    if profile:
-        try:
+def _converter(profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
+    """What turns mode "L", "RGB" or "CMYK" into RGB in sRGB, through a profile if there is one."""
+    source = mode = None
+    try:
+        if profile:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             space = source.profile.xcolor_space.strip()
-            if space == "RGB" and colours.mode == "L":
-                colours = colours.convert("RGB")
-            if {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space) == colours.mode:
-                # The finer table costs nothing and halves the error of grey profiles.
-                return ImageCms.profileToProfile(
-                    colours,
-                    source,
-                    ImageCms.createProfile("sRGB"),
-                    outputMode="RGB",
-                    flags=ImageCms.Flags.HIGHRESPRECALC,
-                )
-        except Exception:  # a broken profile is no reason to refuse the photo
-            pass
-    return colours.convert("RGB")
+            mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space)
+    except Exception:  # a broken profile is no reason to refuse the photo
+        pass
+
+    @cache
+    def transform() -> ImageCms.ImageCmsTransform:
+        srgb = ImageCms.createProfile("sRGB")
+        # The finer table costs nothing and halves the error of grey profiles.
+        flags = ImageCms.Flags.HIGHRESPRECALC
+        return ImageCms.buildTransform(source, srgb, mode, "RGB", flags=flags)
+
+    def to_srgb(colours: Image.Image) -> Image.Image:
+        if mode == "RGB" and colours.mode == "L":
+            colours = colours.convert("RGB")
+        if colours.mode == mode:
+            with suppress(Exception):  # as above
+                return ImageCms.applyTransform(colours, transform())
+        return colours.convert("RGB")
+
+    return to_srgb
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of the photo that `load` makes of an image."""
+    _check_size(*image.size)
+    return image.size[::-1] if _orientation(image) >= 5 else image.size  # those are on their side
 
 
 def _orientation(image: Image.Image) -> int:
@@ -387,11 +502,9 @@ class Photo:
                 with _open(source) as file:
                     contents = file.read(MAX_BYTES + 1)
                 source = _Contents(contents, self._name)
-                image = _identify(io.BytesIO(contents))
-                if image.format in ("JPEG", "MPO"):
-                    _check_size(*image.size)
-                    turned = _orientation(image) >= 5  # these swap width and height
-                    self.size = image.size[::-1] if turned else image.size
+                image = identify(io.BytesIO(contents))
+                if image.format in REDUCED_BY_DECODER:
+                    self.size = upright_size(image)
                     self._jpeg = contents
             except Exception:
                 pass  # `load` meets the same fault below, and says what it is
@@ -413,9 +526,14 @@ class Photo:
 
     def at_least(self, width: int, height: int) -> Image.Image:
         """The photo, no smaller than this where the full photo is not; perhaps larger."""
-        if self._full is not None:
-            return self._full
+        enough = self.enough(width, height)
+        if self._full is None:
+            return load(_Contents(self._jpeg, self._name), enough)
+        factor = _factor(self.size, enough) if self._jpeg is None else 1
+        return self._full.reduce(factor) if factor > 1 else self._full
+
+    def enough(self, width: int, height: int) -> int:
+        """What the short side should at least have, for a photo of at least this size."""
         # One bound for both sides: the least reduced that either of them asks for.
         share = max(width / self.size[0], height / self.size[1])
-        enough = max(1, math.ceil(share * min(self.size)))
-        return load(_Contents(self._jpeg, self._name), enough)
+        return max(1, math.ceil(share * min(self.size)))

@@ -2,7 +2,9 @@
 
 import html
 import json
+import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -10,8 +12,9 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from ..explain.anatomy import dissect
+from ..explain.decoder import UntrustedPhoto
 from ..explain.explainer import Explainer, Explanation
-from ..explain.photo import PhotoError
+from ..explain.photo import Photo, PhotoError
 from ..models.layouts import WeightsError
 from ..models.receptive_field import receptive_fields
 from ..models.sources import HUB_ID
@@ -25,6 +28,8 @@ from .words import both, words
 
 #: Most predictions that can be shown; all of them come from the one forward pass.
 MOST_PREDICTIONS = 10
+#: Most px of a photo in the zip, which has it once for each block.
+PACKED = 4_000_000
 #: The tabs, as links name them; the first is open to begin with.
 TABS = ("blocks", "inside")
 
@@ -61,7 +66,7 @@ class Handlers:
             raise Refused("No photo was given; send an image file.")
         try:
             explainer = self.explainers.get(model or self.first)
-            return explainer.explain(photo, int(top_k)).to_dict()
+            return explainer.explain(UntrustedPhoto(photo), int(top_k)).to_dict()
         except (ValueError, OverflowError) as error:
             raise Refused(str(error)) from error
 
@@ -81,8 +86,8 @@ class Handlers:
             return nothing
         try:
             explainer = own or self.explainers.get(model)
-            explanation = explainer.explain(photo, MOST_PREDICTIONS)
-            beside = explainer.explain(second, MOST_PREDICTIONS) if second else None
+            explanation = explainer.explain(UntrustedPhoto(photo), MOST_PREDICTIONS)
+            beside = second and explainer.explain(UntrustedPhoto(second), MOST_PREDICTIONS)
         except (PhotoError, WeightsError) as error:
             _warn("notExplained", error)
             return nothing
@@ -155,8 +160,12 @@ class Handlers:
     def pack(self, result: Result) -> str:
         """Everything as one zip."""
         _, explanation = _needed(result)
+        try:
+            bounded = _bounded(explanation)
+        except PhotoError as error:  # its file is cleared away by now
+            raise Refused(str(error)) from error
         with tempfile.TemporaryDirectory() as folder:
-            content = to_zip(explanation, Path(folder) / "all.zip").read_bytes()
+            content = to_zip(bounded, Path(folder) / "all.zip").read_bytes()
         return _for_download(content, "cbam-viz.zip")
 
     def bind(self, result: Result, state: str) -> str:
@@ -177,6 +186,16 @@ def _needed(result: Result) -> tuple[Explainer, Explanation]:
     if result is None:
         raise Refused(both("nothingYet"), title="")
     return result
+
+
+def _bounded(explanation: Explanation) -> Explanation:
+    """The same of the photo at `PACKED` px, where it has more."""
+    width, height = explanation.photo.size
+    shrink = min(1, math.sqrt(PACKED / (width * height)))
+    size = max(1, int(width * shrink)), max(1, int(height * shrink))
+    photo = Photo(explanation.photo.at_least(*size).resize(size))
+    view = replace(explanation.view, photo_size=size)
+    return replace(explanation, photo=photo, view=view)
 
 
 def _for_download(content: bytes, name: str) -> str:

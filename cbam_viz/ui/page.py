@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 
+from ..explain import decoder
 from ..models.checkpoints import list_checkpoints
 from ..models.sources import DEFAULT, SUFFIXES
 from . import inside, pieces, viewer
@@ -18,7 +19,7 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def photo_input(**options) -> gr.Image:
-    """`gr.Image` that hands over the file as it came: decoding it is `photo.load`'s work.
+    """`gr.Image` that hands over the file as it came: decoding it is `decoder`'s work.
 
     Gradio's own decoding turns 16-bit files white, drops transparency, and stops with errors of
     Pillow's at files that are no images.
@@ -42,6 +43,7 @@ def build(model: str | None = None) -> gr.Blocks:
     first = model or DEFAULT
     explainers = Explainers(list(dict.fromkeys([first, *list_checkpoints()])))
     blocks = list(explainers.get(first).model.blocks())
+    decoder.warm_up()
     handlers = Handlers(explainers, first)
     title = words()["en"]["title"]
     with Page(title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
