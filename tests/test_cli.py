@@ -35,8 +35,8 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     shutil.copy(EXAMPLES / "coffee.jpg", folder)
     (folder / "more").mkdir()
-    shutil.copy(EXAMPLES / "motorcycle.jpg", folder / "more")
-    (folder / "broken.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:9000])
+    shutil.copy(EXAMPLES / "dahlia.jpg", folder / "more")
+    (folder / "broken.jpg").write_bytes((EXAMPLES / "tripod.jpg").read_bytes()[:9000])
     (folder / ".hidden").write_text("left out")
     return folder
 
@@ -63,9 +63,9 @@ def test_one_bad_photo_among_many(folder, tmp_path):
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr.splitlines()[-1]
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(a["photo"]).name for a in answers] == ["coffee.jpg", "motorcycle.jpg"]
+    assert [Path(a["photo"]).name for a in answers] == ["coffee.jpg", "dahlia.jpg"]
     assert all(len(a["predictions"]) == 3 and len(a["blocks"]) == 8 for a in answers)
-    for name in ("coffee", "motorcycle"):
+    for name in ("coffee", "dahlia"):
         files = {f.name for f in (tmp_path / "out" / name).iterdir()}
         assert {"attention.npz", "explanation.json"} <= files
         assert len(files) >= 2 + 1 + 8
@@ -146,7 +146,7 @@ def test_finding_photos(folder):
     assert [f.name for f in find_photos([str(folder)])] == [
         "broken.jpg",
         "coffee.jpg",
-        "motorcycle.jpg",
+        "dahlia.jpg",
     ]
     assert [f.name for f in find_photos([str(folder / "c*.jpg")])] == ["coffee.jpg"]
     twice = find_photos([str(folder / "coffee.jpg"), str(folder / "*.jpg")])

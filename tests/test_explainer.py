@@ -38,9 +38,9 @@ def test_a_photo_gives_predictions_and_every_block(explainer, explanation):
         assert explainer.classes[p.index] == p.label
 
 
-def test_it_knows_a_motorbike(explainer):
-    best = explainer.explain(EXAMPLES / "motorcycle.jpg").predictions[0]
-    assert best.label == "motorbike"
+def test_it_knows_shoes(explainer):
+    best = explainer.explain(EXAMPLES / "sneakers.jpg").predictions[0]
+    assert best.label in ("shoes", "running shoe")
     assert best.probability > 0.5
 
 

@@ -179,7 +179,7 @@ def test_the_last_photo_wins(tab):
     """A second photo before the first is done."""
     examples = tab.locator(".gallery-item")  # in the order of the files' names
     names = [f.name for f in sorted(EXAMPLES.glob("*.jpg"))]
-    for name in ("motorcycle.jpg", "rocket.jpg", "galaxies.jpg", "coffee.jpg"):
+    for name in ("dahlia.jpg", "tripod.jpg", "galaxies.jpg", "coffee.jpg"):
         examples.nth(names.index(name)).click()
     tab.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('600 × 400')")
     tab.wait_for_timeout(2000)
@@ -403,8 +403,8 @@ def test_a_link_restores_photo_block_cell_and_tab(browser, address):
     for part in ("photo=coffee", f"model={model}", "block=layer3.1", "pin=0.1"):
         assert part in page.url
     assert "tab=" not in page.url
-    give(page, EXAMPLES / "cat.jpg")
-    page.wait_for_function("location.hash.includes('photo=cat')")
+    give(page, EXAMPLES / "tripod.jpg")
+    page.wait_for_function("location.hash.includes('photo=tripod')")
     context.close()
 
 
@@ -452,7 +452,7 @@ def test_a_choice_stays_chosen_whatever_is_done_on_the_other_tab(tab):
 def test_a_second_photo_is_shown_beside_the_first(tab):
     give(tab, COFFEE)
     tab.get_by_text("A second photo to compare with").click()
-    tab.set_input_files("#cv-second input[type=file]", EXAMPLES / "cat.jpg")
+    tab.set_input_files("#cv-second input[type=file]", EXAMPLES / "tripod.jpg")
     tab.wait_for_function(
         "document.querySelector('#cv-viewer')?.innerText.includes('Second photo · layer4.1')"
     )
@@ -536,14 +536,14 @@ def test_two_tabs_of_one_visitor_do_not_mix(browser, address, timms):
         page.goto(address)
         page.wait_for_selector("#cv-photo input[type=file]", state="attached")
     give(ours, COFFEE)
-    give(theirs, EXAMPLES / "cat.jpg")
+    give(theirs, EXAMPLES / "tripod.jpg")
     theirs.get_by_text("Another model").click()
     theirs.set_input_files("#cv-weights input[type=file]", timms)
     theirs.wait_for_function(
         "document.querySelector('.cv-status')?.innerText.includes('mine.pth')", timeout=60_000
     )
     # The model is another one while a result of the first is on screen: all of it changes.
-    expected = Explainer.from_pretrained(*timms).explain(EXAMPLES / "cat.jpg")
+    expected = Explainer.from_pretrained(*timms).explain(EXAMPLES / "tripod.jpg")
     rows, columns = expected.blocks[0].spatial.shape
     theirs.wait_for_function(
         f"document.querySelector('#cv-viewer').innerText.includes('{columns} × {rows}')"

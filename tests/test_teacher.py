@@ -34,8 +34,8 @@ def teacher():
 
 @pytest.fixture(scope="module")
 def photos():
-    paths = [str(EXAMPLES / f"{name}.jpg") for name in ("cat", "coffee", "motorcycle")]
-    return Photos(paths, [0, 1, 2], ("cat", "coffee", "motorcycle"))
+    paths = [str(EXAMPLES / f"{name}.jpg") for name in ("barn", "coffee", "tripod")]
+    return Photos(paths, [0, 1, 2], ("barn", "coffee", "tripod"))
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def test_the_mean_over_the_cells_is_the_networks_own_answer(teacher):
 
 def test_it_knows_what_it_sees(lessons):
     told = [NAMES[lessons.of(i, WHOLE).argmax()] for i in range(3)]
-    assert told[0] in ("tabby", "tiger cat", "Egyptian cat")
+    assert told[0] == "barn"
     assert told[1] in ("espresso", "cup", "coffee mug", "eggnog")
-    assert told[2] in ("moped", "motor scooter", "disk brake", "crash helmet")
+    assert told[2] == "tripod"
 
 
 def test_a_part_is_the_mean_over_the_cells_it_covers(tmp_path):

@@ -179,8 +179,8 @@ def test_what_changes_in_the_maps_follows_an_object_moved_over_a_photo():
     side, size = 384, 24
     pre = Preprocessing(size=side)
     view = View.whole((side, side), pre)
-    ground = Image.open(EXAMPLES / "rocket.jpg").convert("RGB").resize((side, side))
-    patch = Image.open(EXAMPLES / "motorcycle.jpg").convert("RGB").resize((size, size))
+    ground = Image.open(EXAMPLES / "galaxies.jpg").convert("RGB").resize((side, side))
+    patch = Image.open(EXAMPLES / "dahlia.jpg").convert("RGB").resize((size, size))
     places = [(x, 180 + 7 * i) for i, x in enumerate(range(170, 202, 8))]
     photos = [ground]
     for place in places:

@@ -35,7 +35,7 @@ FIELDS = {f"layer{stage}.{i}": 20 * stage + 1 for stage in (1, 2, 3, 4) for i in
 def explanation():
     """Eight blocks on a photo that the viewer draws at its own size; one is nearly constant."""
     constant = np.random.default_rng(1).uniform(0.48, 0.52, (28, 38)).astype(np.float32)
-    photo = Image.open(EXAMPLES / "motorcycle.jpg")
+    photo = Image.open(EXAMPLES / "dahlia.jpg")
     return make_explanation(photo, spatial={"layer2.1": constant})
 
 
@@ -1047,7 +1047,7 @@ def test_page_and_viewer_tell_each_other_what_is_in_view(browser, explanation):
         )
 
     try:
-        page = opened(browser, f"{url}#photo=motorcycle&tab=inside&lang=zh")
+        page = opened(browser, f"{url}#photo=dahlia&tab=inside&lang=zh")
         page.locator(".cv-thumb").nth(7).wait_for()
         assert page.evaluate("views") == [{"block": "layer4.1", "pin": None, "channel": None}]
         view = {"block": "layer3.1", "pin": [0.25, 0.5], "channel": 7}
@@ -1060,7 +1060,7 @@ def test_page_and_viewer_tell_each_other_what_is_in_view(browser, explanation):
         page.locator(".cv-thumb").first.click()
         assert page.evaluate("views.at(-1).block") == "layer1.0"
         # The page's own keys stay as they are.
-        state = {"photo": "motorcycle", "tab": "inside", "lang": "zh"}
+        state = {"photo": "dahlia", "tab": "inside", "lang": "zh"}
         assert state_of(page) == state | {"block": "layer1.0", "channel": "7"}
         # The page's switch of the language.
         assert page.locator(".cv-tools button").count() == 1
