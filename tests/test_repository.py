@@ -1,5 +1,6 @@
 """What the repository promises to those who read it, to pip and to the Space."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -21,6 +22,13 @@ def test_every_example_photo_has_its_credits():
     named = re.findall(r"^\| `(.+?)` \|", credits, re.M)
     assert sorted(named) == sorted(f.name for f in (ROOT / "assets" / "examples").iterdir())
     assert len(named) >= 6
+
+
+def test_every_example_photo_has_a_caption_in_both_languages():
+    files = {f.stem for f in (ROOT / "assets" / "examples").iterdir()}
+    strings = json.loads((ROOT / "cbam_viz" / "ui" / "strings.json").read_text("utf-8"))
+    for words in strings.values():
+        assert {f"example_{name}" for name in files} == {k for k in words if "example_" in k}
 
 
 def test_every_package_is_installed():

@@ -3,12 +3,18 @@
 import filecmp
 from pathlib import Path
 
+from . import bundle
+
 _HERE = Path(__file__).parent
 # As with the weights: inside the installed package, beside it in a clone.
 _INSTALLED = _HERE.parent / "assets"
 EXAMPLES = (_INSTALLED if _INSTALLED.is_dir() else _HERE.parents[1] / "assets") / "examples"
-#: Their files by name, as links call them.
-EXAMPLE_FILES = {f.stem: str(f) for f in sorted(EXAMPLES.glob("*.jpg"))}
+#: Their files by name, as links call them, in the order in which their captions tell of them.
+EXAMPLE_FILES = {
+    name: str(EXAMPLES / f"{name}.jpg")
+    for key in bundle.strings("page")["en"]
+    if (name := key.removeprefix("example_")) != key
+}
 
 
 def example_of(photo: str) -> str | None:
