@@ -92,7 +92,7 @@ def test_weights_that_are_all_alike_have_no_strongest(texts):
 def test_figures_axis_mean_and_neutral_are_named(texts):
     channel_chart(block([0.2, 0.4, 0.9]))
     words = [" ".join(word.split()) for word, _ in texts]
-    assert {"0", "0.25", "neutral 0.5", "0.75", "1", "mean 0.500"} <= set(words)
+    assert {"0", "0.25", "undecided 0.5", "0.75", "1", "mean 0.500"} <= set(words)
     assert "min 0.200 mean 0.500 max 0.900 deviation 0.294" in words
     assert {"layer4.1", "3 channel weights", "channel 0", "channel 2"} <= set(words)
     assert "nearly constant" not in words

@@ -36,14 +36,14 @@ def test_figure_says_which_map_and_its_true_numbers(words):
     figure(make_explanation(spatial={"layer4.1": GATE}), "layer4.1")
     assert {"layer4.1", "10 × 7 cells, stride 32 px"} <= set(words)
     assert {"min 0.212", "mean 0.475", "max 0.737"} <= set(words)
-    assert {"0", "0.5 neutral", "1"} <= set(words)
+    assert {"0", "0.5 undecided", "1"} <= set(words)
     assert not any("constant" in word or "ntrained" in word for word in words)
 
 
 def test_figure_of_a_stretched_map_says_its_true_range(words):
     look = Look(scale="stretched")
     figure(make_explanation(spatial={"layer4.1": GATE}), "layer4.1", look)
-    assert {"0.212", "0.475", "0.737"} <= set(words) and "0.5 neutral" not in words
+    assert {"0.212", "0.475", "0.737"} <= set(words) and "0.5 undecided" not in words
     assert any("Stretched" in word for word in words)
 
 

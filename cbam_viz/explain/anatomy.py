@@ -84,7 +84,7 @@ class Anatomy:
             network does not have is None.
         out_weight, out_bias: of the second layer, [C, hidden] and [C] or None.
         channel_gate: [C], in (0, 1).
-        max_map, mean_map: [H, W], F' summed up over the channels.
+        max_map, mean_map: [H, W], F' summarised over the channels.
         kernel: [2, K, K], the convolution's: for the max map, then for the mean map.
         convolution: [H, W], its output.
         norm: (scale, shift) of the batch norm after it, running statistics included; None where

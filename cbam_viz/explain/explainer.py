@@ -44,7 +44,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class GateFigures:
-    """What a gate's values are like: all in (0, 1), 0.5 is neutral."""
+    """What a gate's values are like: all in (0, 1); 0.5 is what an undecided gate gives."""
 
     min: float
     mean: float

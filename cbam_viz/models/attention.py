@@ -53,7 +53,7 @@ class ChannelAttention(nn.Module):
 class SpatialAttention(nn.Module):
     """Where to look: one weight in (0, 1) for each cell of the map (section 3, equation 3).
 
-    The channels are summed up by their maximum and their mean, in this order; one convolution
+    The channels are summarised by their maximum and their mean, in this order; one convolution
     makes one plane of the two, and its sigmoid is the gate.
 
     Args:

@@ -39,7 +39,7 @@ def channel_chart(
     dark: bool = False,
     untrained: bool = False,
 ) -> Image.Image:
-    """All weights of a channel gate: what is above 0.5 is lifted, what is below is held down.
+    """All weights of a channel gate, as bars upwards or downwards from 0.5, an undecided gate's.
 
     The strongest and the weakest channels are labelled with their number and weight.
 
@@ -114,7 +114,7 @@ def _put_weights(
 
     for tick in (0, 0.25, 0.5, 0.75, 1):
         page.hlines(height(tick), _SIDE, right, colours["line"], linewidth=0.8, zorder=0)
-        words = "neutral  0.5" if tick == 0.5 else f"{tick:g}"
+        words = "undecided  0.5" if tick == 0.5 else f"{tick:g}"
         _write(
             page, _SIDE - 8, height(tick) + 4, words, ink if tick == 0.5 else soft, align="right"
         )

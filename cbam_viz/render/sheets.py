@@ -138,7 +138,7 @@ def _put_colour_bar(
         elbow = tip, top - px(5)
         draw.line([(middle, top - px(14)), elbow, (tip, top - 1)], SOFT, px(1))
 
-    ticks = {0: "0", 0.25: "0.25", 0.5: "0.5 neutral", 0.75: "0.75", 1: "1"}
+    ticks = {0: "0", 0.25: "0.25", 0.5: "0.5 undecided", 0.75: "0.75", 1: "1"}
     if scale != (0, 1):
         ticks = {tick: f"{tick:.3f}" for tick in sorted({low, (low + high) / 2, high})}
     lengths = [face.getlength(word) for word in ticks.values()]
@@ -288,7 +288,9 @@ def _put_head(
     else:
         canvas.paste(Image.fromarray(_ramp(look)[None]).resize((420, 14)), (legend, y))
         draw.rectangle((legend, y, right - 1, y + 13), outline=LINE)
-        ends = ("0", "0.5 neutral", "1") if look.scale == "absolute" else ("least", "", "greatest")
+        ends = (
+            ("0", "0.5 undecided", "1") if look.scale == "absolute" else ("least", "", "greatest")
+        )
         for words, x, anchor in zip(
             ends, (legend, legend + 210, right), ("ls", "ms", "rs"), strict=True
         ):

@@ -90,4 +90,7 @@ def _status(explanation: Explanation, opened: list[str]) -> str:
     ]
     if len(opened) > 1:
         parts.append(both("inMemory", names=", ".join(opened)))
-    return f"<p class='cv-status'>{' · '.join(parts)}</p>"
+    # How the gates of the bundled models came by what they show.
+    about = f"model_{explanation.model.name}"
+    learnt = f"<br>{both(about)}" if about in words()["en"] else ""
+    return f"<p class='cv-status'>{' · '.join(parts)}{learnt}</p>"
