@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 
+from .bounds import check_network
 from .layouts import PLANES, WeightsError, recognise, why_untrained
 from .neighbours import CONFIG, about, check_input, class_names, read_classes
 from .reading import read_weights
@@ -174,6 +175,7 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
                 f"config.json of {name} says {key} = {value!r}; expected is {' or '.join(known)}"
             )
     found = recognise(weights, planes)
+    check_network(found.state_dict)
     notes = [*config.get("notes", ()), *found.notes]
     for key, value in found.config.items():
         if config.get(key, value) != value:

@@ -22,9 +22,10 @@ from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
+from .bounds import check_pickle, check_read, check_safetensors, check_zip
 from .layouts import WeightsError
 
 #: How to get a file that opens, wherever one does not.
@@ -103,7 +104,9 @@ def read_weights(path: Path) -> tuple[Mapping, str]:
     # Both read the whole file, and neither holds the interpreter's lock while it does.
     with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(_sha256, path)
-        return _read(path, head), digest.result()
+        weights = _read(path, head)
+        check_read(path, weights)
+        return weights, digest.result()
 
 
 def _sha256(path: Path) -> str:
@@ -115,15 +118,20 @@ def _read(path: Path, head: bytes) -> Mapping:
     # A safetensors file begins with the length of its header, and that with a brace.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
         try:
-            return load_file(path)
+            check_safetensors(path, head)
+            # Not mapped: the tensors have to stay what they are when the file changes.
+            return load(path.read_bytes())
         except SafetensorError as error:
             raise WeightsError(
                 f"{path} is truncated or no safetensors file ({error}); fetch it again"
             ) from error
     try:
         if head.startswith(b"PK"):
+            check_zip(path)
             return _read_zip(path)
         if head.startswith(_LEGACY_MAGIC):
+            with path.open("rb") as file:  # magic number, version, facts, weights, their order
+                check_pickle(path, file, pickles=5)
             return _unpickle(path, path)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, WeightsError):
