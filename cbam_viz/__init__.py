@@ -7,9 +7,9 @@ __version__ = "0.1.0"
 # Where the public names live. They are fetched when first used: torch takes seconds to import.
 _HOMES = {
     "Explainer": ".explain.explainer",
-    "Explanation": ".explain.explainer",
-    "BlockAttention": ".explain.explainer",
-    "Prediction": ".explain.explainer",
+    "Explanation": ".explain.explanation",
+    "BlockAttention": ".explain.explanation",
+    "Prediction": ".explain.explanation",
     "PhotoError": ".explain.photo",
     "WeightsError": ".models.layouts",
     "ResNetCBAM": ".models.resnet",

@@ -17,16 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torchcam.methods import GradCAM
 from torchvision.models import resnet18, resnet50
 
 from .explain.explainer import Explainer
+from .explain.explanation import BlockAttention
+from .explain.grad_cam import grad_cam
 from .explain.photo import Photo
-from .explain.recorder import Recorder
+from .explain.recorder import recorded
+from .explain.view import ModelInput
 from .models.checkpoints import load_checkpoint
 from .models.resnet import resnet50_cbam
 from .render.charts import channel_chart
-from .render.overlay import Look, overlay
+from .render.overlay import overlay
 
 #: Size of the photo, as a phone's messenger sends it, and of the picture on the page.
 PHOTO, PAGE = (1024, 768), (1024, 768)
@@ -71,9 +73,9 @@ def _photo(seed: int = 0) -> bytes:
 def _table(explainer: Explainer, plain: torch.nn.Module, rounds: int) -> None:
     jpeg = _photo()
     explanation = explainer.explain(jpeg)
-    photo, view = explanation.photo, explanation.view
-    x = view.input_tensor(photo.at_least(*view.resized), explainer.preprocessing)
-    serving, name = explainer._serving, explanation.blocks[-1].name
+    photo, view, serving = explanation.photo, explanation.view, explainer.serving
+    x = ModelInput.of(photo, explainer.preprocessing, view).tensor
+    last = explanation.blocks[-1]
 
     def forward(model: torch.nn.Module) -> Callable[[], object]:
         def run():
@@ -82,29 +84,26 @@ def _table(explainer: Explainer, plain: torch.nn.Module, rounds: int) -> None:
 
         return run
 
-    def recorded():
-        with torch.inference_mode(), Recorder(serving):
+    def with_gates():
+        with torch.inference_mode(), recorded(serving):
             return serving(x)
 
-    def grad_cam():
-        with GradCAM(explainer.model, "layer4") as cam:
-            scores = explainer.model(x.clone().requires_grad_())
-            return cam(int(scores.argmax()), scores)
+    page = explanation.image.resize(PAGE)
 
-    explanation.image  # noqa: B018 - decoded once, as the page does before it draws
+    def draw(block: BlockAttention) -> Image.Image:
+        return overlay(page, block.spatial, block.stride, view)
+
     jobs: dict[str, Callable[[], object]] = {
         "plain ResNet of torchvision, forward": forward(plain),
         "our ResNet-CBAM as loaded, forward": forward(explainer.model),
         "our ResNet-CBAM for serving, forward": forward(serving),
-        "the same, gates recorded": recorded,
+        "the same, gates recorded": with_gates,
         "explain, from JPEG bytes": lambda: explainer.explain(jpeg),
         "the photo in full, for the page": lambda: Photo(jpeg).image,
-        "redraw one block for the page": lambda: overlay(explanation, name, Look(), PAGE),
-        "overlays of all blocks": lambda: [
-            overlay(explanation, b.name, Look(), PAGE) for b in explanation.blocks
-        ],
-        "channel chart of one block": lambda: channel_chart(explanation.blocks[-1]),
-        "Grad-CAM of layer4 (torchcam)": grad_cam,
+        "redraw one block for the page": lambda: draw(last),
+        "overlays of all blocks": lambda: [draw(b) for b in explanation.blocks],
+        "channel chart of one block": lambda: channel_chart(last.channel, last.name),
+        "Grad-CAM of the last block": lambda: grad_cam(explainer.model, x, [last.name]),
     }
     times: dict[str, list[float]] = {job: [] for job in jobs}
     for turn in range(rounds + 2):
@@ -191,9 +190,10 @@ def _memory(explainer: Explainer, photos: int) -> None:
     def explain(n: int) -> None:
         for i in range(n):
             explanation = explainer.explain(jpegs[i % len(jpegs)])
-            overlay(explanation, explanation.blocks[i % len(explanation.blocks)].name)
+            block = explanation.blocks[i % len(explanation.blocks)]
+            explanation.overlay(block.name)
             if i % 10 == 0:
-                channel_chart(explanation.blocks[-1])
+                channel_chart(block.channel, block.name)
 
     explain(100)  # until every pool has its size
     before = resident()

@@ -129,8 +129,9 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     from .explain.explainer import Explainer
     from .explain.photo import PhotoError
+    from .files import written_whole
     from .models.receptive_field import receptive_fields
-    from .render.export import save, written_whole
+    from .render.export import save
     from .render.overlay import Look
 
     if arguments.html:  # imports Gradio, which takes its time

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
-from cbam_viz.explain.explainer import BlockAttention, Explanation, ModelFacts, Prediction
+from cbam_viz.explain.explanation import BlockAttention, Explanation, ModelFacts, Prediction
 from cbam_viz.explain.photo import Photo
 from cbam_viz.explain.view import View
 from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.render.overlay import DEFAULT, Look, overlay, resized
 
 #: Blocks in each stage.
 LAYERS = {
@@ -69,6 +71,25 @@ def make_explanation(
         view=seen,
         model=ModelFacts("made-up", "0" * 64, untrained),
         seconds=0.25,
+    )
+
+
+def overlay_of(
+    explanation: Explanation, name: str, look: Look = DEFAULT, size: tuple[int, int] | None = None
+) -> Image.Image:
+    """A block's map over the photo, or over the photo in another size."""
+    photo, block = explanation.image, explanation.block(name)
+    if size:
+        photo = resized(photo, size)
+    untrained = explanation.model.untrained is not None
+    return overlay(photo, block.spatial, block.stride, explanation.view, look, untrained)
+
+
+def hooks(model: nn.Module) -> int:
+    """How many hang on a model."""
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        for m in model.modules()
     )
 
 

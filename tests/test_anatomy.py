@@ -87,9 +87,7 @@ def test_all_parts_are_those_of_the_plain_model(explainer):
     """Computed a second time, block by block, from the model's own modules."""
     explanation = explainer.explain(PHOTO)
     model = explainer.model
-    view = explanation.view
-    photo = explanation.photo.at_least(*view.resized)
-    x = view.input_tensor(photo, explainer.preprocessing)
+    x = explanation.view.input_tensor(explanation.image, explainer.preprocessing)
     x = model.maxpool(model.relu(model.bn1(model.conv1(x))))
     for name, block in model.blocks().items():
         shortcut = block.downsample(x) if block.downsample is not None else x
@@ -182,7 +180,7 @@ def test_a_view_is_kept(plain):
 
 def test_nothing_is_left_behind_and_nothing_can_be_changed(plain):
     anatomy = dissect(plain, PHOTO, "layer1.1")
-    assert hooks(plain._serving) == hooks(plain.model) == 0
+    assert hooks(plain.serving) == hooks(plain.model) == 0
     for part in ("features", "kernel", "out_weight", "spatial_gate"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(anatomy, part)[...] = 0
@@ -192,21 +190,21 @@ def test_no_hook_stays_after_an_error(plain, monkeypatch):
     def fail(x):
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(plain._serving.layer4[1], "attend", fail)
+    monkeypatch.setattr(plain.serving.layer4[1], "attend", fail)
     with pytest.raises(RuntimeError, match="on purpose"):
         dissect(plain, PHOTO, "layer1.1")
-    assert hooks(plain._serving) == 0
+    assert hooks(plain.serving) == 0
 
 
 def test_a_plain_explanation_records_the_gates_and_nothing_more(plain, monkeypatch):
     seen = []
-    forward = type(plain._serving).forward
+    forward = type(plain.serving).forward
 
     def count(model, x):
         seen.append(hooks(model))
         return forward(model, x)
 
-    monkeypatch.setattr(type(plain._serving), "forward", count)
+    monkeypatch.setattr(type(plain.serving), "forward", count)
     explanation = plain.explain(PHOTO)
     dissect(plain, explanation, "layer2.0")
     plain.explain(PHOTO)
@@ -231,4 +229,4 @@ def test_threads_get_each_their_own(plain):
             assert np.allclose(anatomy.shortcut, want.shortcut, atol=1e-4)
             assert np.allclose(block.spatial, gates.spatial, atol=1e-5)
             assert np.allclose(anatomy.spatial_gate, gates.spatial, atol=1e-5)
-    assert hooks(plain._serving) == 0
+    assert hooks(plain.serving) == 0

@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
-from cbam_viz.explain.explainer import BlockAttention
 from cbam_viz.render.charts import MIN_WIDTH, channel_chart
 
 STRONG, WEAK, AMBER = (213, 94, 0), (0, 114, 178), (255, 176, 0)
 
 
-def block(weights) -> BlockAttention:
-    weights = np.asarray(weights, np.float32)
-    return BlockAttention("layer4.1", 32, weights, np.full((7, 7), 0.5, np.float32))
+def chart(weights, *options, **named) -> Image.Image:
+    return channel_chart(np.asarray(weights, np.float32), "layer4.1", *options, **named)
 
 
 def drawn_weights(count: int, seed: int = 0) -> np.ndarray:
@@ -54,7 +53,7 @@ EXTREMES = {
 @pytest.mark.parametrize("width", [MIN_WIDTH, 960])
 @pytest.mark.parametrize("weights", EXTREMES.values(), ids=EXTREMES)
 def test_no_words_overlap_and_all_are_on_the_picture(weights, width, order, texts):
-    picture = channel_chart(block(weights), order, width, untrained=True)
+    picture = chart(weights, order, width, untrained=True)
     assert picture.mode == "RGB" and picture.width == width
     for i, (words, box) in enumerate(texts):
         assert box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= picture.height, words
@@ -69,7 +68,7 @@ def test_no_words_overlap_and_all_are_on_the_picture(weights, width, order, text
 @pytest.mark.parametrize("count", [12, 64, 2048])
 def test_strongest_and_weakest_are_labelled_with_number_and_weight(count, order, texts):
     weights = drawn_weights(count)
-    channel_chart(block(weights), order)
+    chart(weights, order)
     words = [word for word, _ in texts]
     ranked = sorted(range(count), key=lambda channel: weights[channel])
     labelled = [words[i : i + 2] for i, word in enumerate(words) if word.startswith("#")]
@@ -78,19 +77,19 @@ def test_strongest_and_weakest_are_labelled_with_number_and_weight(count, order,
 
 
 def test_few_channels_are_labelled_once(texts):
-    channel_chart(block([0.9, 0.2, 0.4]))
+    chart([0.9, 0.2, 0.4])
     assert sorted(word for word, _ in texts if word.startswith("#")) == ["#0", "#1"]
 
 
 def test_weights_that_are_all_alike_have_no_strongest(texts):
-    channel_chart(block(np.full(64, 0.3)))
+    chart(np.full(64, 0.3))
     words = [word for word, _ in texts]
     assert "nearly constant" in words
     assert not any(word.startswith("#") or word == "strongest" for word in words)
 
 
 def test_figures_axis_mean_and_neutral_are_named(texts):
-    channel_chart(block([0.2, 0.4, 0.9]))
+    chart([0.2, 0.4, 0.9])
     words = [" ".join(word.split()) for word, _ in texts]
     assert {"0", "0.25", "undecided 0.5", "0.75", "1", "mean 0.500"} <= set(words)
     assert "min 0.200 mean 0.500 max 0.900 deviation 0.294" in words
@@ -113,14 +112,14 @@ def bar_ends(picture, count: int) -> np.ndarray:
 @pytest.mark.parametrize("order", ["channel", "sorted"])
 def test_bars_go_from_neutral_to_the_weight(order):
     weights = np.r_[0.1, 0.9, 0.3, 0.7, 0.05, 0.95, 0.2, 0.8]
-    ends = bar_ends(channel_chart(block(weights), order), 8)
+    ends = bar_ends(chart(weights, order), 8)
     expected = weights if order == "channel" else np.sort(weights)[::-1]
     assert np.abs(ends - expected).max() < 0.03  # a dot of 4 px sits on some of the ends
 
 
 def test_lifted_and_held_down_differ_in_colour():
     def share(weights, colour):
-        return (np.asarray(channel_chart(block(weights))) == colour).all(2).mean()
+        return (np.asarray(chart(weights)) == colour).all(2).mean()
 
     high, low = np.full(2048, 0.999), np.full(2048, 0.001)
     assert share(high, STRONG) > 0.15 and share(high, WEAK) == 0
@@ -128,13 +127,13 @@ def test_lifted_and_held_down_differ_in_colour():
 
 
 def test_dark_ground():
-    picture = np.asarray(channel_chart(block(drawn_weights(64)), dark=True))
+    picture = np.asarray(chart(drawn_weights(64), dark=True))
     assert np.median(picture) < 30
 
 
 def test_untrained_gates_are_marked(texts):
     def amber(**options):
-        picture = channel_chart(block(drawn_weights(64)), **options)
+        picture = chart(drawn_weights(64), **options)
         return (np.asarray(picture) == AMBER).all(2).mean()
 
     assert amber() == 0 and not any("means nothing" in word for word, _ in texts)
@@ -143,20 +142,20 @@ def test_untrained_gates_are_marked(texts):
 
 def test_an_order_or_width_there_is_not():
     with pytest.raises(ValueError, match="alphabet.*channel, sorted"):
-        channel_chart(block([0.5]), "alphabet")
+        chart([0.5], "alphabet")
     with pytest.raises(ValueError, match=f"{MIN_WIDTH}.*100"):
-        channel_chart(block([0.5]), width_px=100)
+        chart([0.5], width_px=100)
 
 
 def test_threads_do_not_mix_their_charts():
-    blocks = [block(drawn_weights(64, seed)) for seed in range(12)]
-    expected = [channel_chart(b) for b in blocks]
+    gates = [drawn_weights(64, seed) for seed in range(12)]
+    expected = [chart(g) for g in gates]
     with ThreadPoolExecutor(12) as pool:
-        assert list(pool.map(channel_chart, blocks)) == expected
+        assert list(pool.map(chart, gates)) == expected
 
 
 def test_no_figure_stays_behind():
     for _ in range(3):
-        channel_chart(block(drawn_weights(64)))
+        chart(drawn_weights(64))
     gc.collect()
     assert not any(type(thing) is Figure for thing in gc.get_objects())

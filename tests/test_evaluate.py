@@ -26,8 +26,8 @@ from cbam_viz.evaluation.metrics import mass_on_object, pixel_auc
 from cbam_viz.evaluation.photos import read_annotations, samples_by_folder
 from cbam_viz.evaluation.predictions import Accuracy, Predictions
 from cbam_viz.evaluation.report import save, table
-from cbam_viz.explain.compare import grad_cam
-from cbam_viz.explain.view import View
+from cbam_viz.explain.grad_cam import grad_cam
+from cbam_viz.explain.view import ModelInput, View
 from cbam_viz.models.attention import SpatialAttention
 from cbam_viz.models.checkpoints import Checkpoint, Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM
@@ -189,6 +189,14 @@ def test_attention_that_is_known(explainer, data, tmp_path):
     assert attention["blocks"]["layer1.0"]["auc_standard_error"] == 0
 
 
+def cam_on(photo: Image.Image, explainer, block: str, index: int | None = None) -> np.ndarray:
+    """Grad-CAM over a photo, of a class or of the predicted one."""
+    seen = ModelInput.of(photo, explainer.preprocessing)
+    indices = None if index is None else [index]
+    _, maps = grad_cam(explainer.model, seen.tensor, [block], indices)
+    return seen.view.on_photo(maps[block][0], explainer.model.strides()[block])
+
+
 def test_attention_is_measured_on_the_crop_with_the_true_class(explainer, data, tmp_path):
     """One photo by hand, from the crop to the figures."""
     path = data / "green" / "9.png"
@@ -205,7 +213,7 @@ def test_attention_is_measured_on_the_crop_with_the_true_class(explainer, data, 
     explanation = explainer.explain(photo.crop(crop), top_k=1)
     for name in BLOCKS:
         gate = explanation.spatial_on_image(name)
-        cam = grad_cam(explainer, photo.crop(crop), name, list(COLOURS).index("green")).on_photo()
+        cam = cam_on(photo.crop(crop), explainer, name, list(COLOURS).index("green"))
         for values, row in ((gate, found.maps.blocks[name]), (cam, found.maps.grad_cam[name])):
             assert row.auc == pytest.approx(pixel_auc(values, inside), abs=1e-3)
             assert row.mass == pytest.approx(mass_on_object(values, inside), abs=1e-3)
@@ -389,7 +397,7 @@ def test_objects_of_other_classes(explainer, data, flat, tmp_path):
     mask = object_mask(read_annotations(annotations)[key], photo.size)
     crop = off_centre_crop(mask, np.random.default_rng([3, zlib.crc32(key.encode())]))
     inside = mask[crop[1] : crop[3], crop[0] : crop[2]]
-    cam = grad_cam(explainer, photo.crop(crop), "layer4.0").on_photo()
+    cam = cam_on(photo.crop(crop), explainer, "layer4.0")
     row = result.attention.maps.grad_cam["layer4.0"]
     assert row.auc == pytest.approx(pixel_auc(cam, inside), abs=1e-3)
 

@@ -1,5 +1,6 @@
 """The contract that others program against."""
 
+import copy
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,10 @@ import torch
 from PIL import Image
 
 from cbam_viz import Explainer, PhotoError, list_checkpoints, load_model
+from cbam_viz.explain.anatomy import dissect
+from cbam_viz.explain.grad_cam import grad_cam
+from cbam_viz.explain.view import ModelInput
+from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -42,6 +47,59 @@ def test_it_knows_shoes(explainer):
     best = explainer.explain(EXAMPLES / "sneakers.jpg").predictions[0]
     assert best.label in ("shoes", "running shoe")
     assert best.probability > 0.5
+
+
+@pytest.mark.parametrize("name", ["coffee.jpg", "galaxies.jpg", "twelve megapixels"])
+def test_the_numbers_are_those_of_the_pixels(explainer, name, tmp_path):
+    """Not of the file: a JPEG, a PNG copy, pixels in memory, and the same photo once it has been
+    decoded, shown and saved."""
+    file = EXAMPLES / name
+    if name == "twelve megapixels":
+        file = tmp_path / "large.jpg"
+        with Image.open(COFFEE) as small:
+            small.resize((4000, 3000)).save(file, quality=95)
+    first = explainer.explain(file, top_k=3)
+    with Image.open(file) as opened:
+        pixels = opened.convert("RGB")
+    pixels.save(tmp_path / "copy.png", compress_level=1)
+    first.photo.at_least(100, 100)
+    first.overlay(first.blocks[-1].name)
+    for photo in (first.photo, tmp_path / "copy.png", np.asarray(pixels), file):
+        again = explainer.explain(photo, top_k=3)
+        assert again.predictions == first.predictions
+        for a, b in zip(again.blocks, first.blocks, strict=True):
+            assert np.array_equal(a.spatial, b.spatial) and np.array_equal(a.channel, b.channel)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_model_of_any_precision_and_mode_is_served_in_float32(dtype, training):
+    torch.manual_seed(0)
+    plain = resnet18_cbam(num_classes=5).eval()
+    given = copy.deepcopy(plain).to(dtype).train(training)
+    before = {k: v.clone() for k, v in given.state_dict().items()}
+    explainer = Explainer(given, preprocessing=Preprocessing(size=64))
+    found = explainer.explain(COFFEE, top_k=5)
+    expected = Explainer(plain, preprocessing=Preprocessing(size=64)).explain(COFFEE, top_k=5)
+    within = {torch.float32: 0, torch.float64: 1e-6, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+    for a, b in zip(found.blocks, expected.blocks, strict=True):
+        assert a.spatial.dtype == np.float32
+        assert np.abs(a.spatial - b.spatial).max() <= within[dtype]
+    dissect(explainer, found, "layer4.1")
+    inputs = ModelInput.of(COFFEE, explainer.preprocessing).tensor
+    grad_cam(explainer.model, inputs, ["layer4.1"])
+    # What was given is as it was.
+    assert all(m.training == training for m in given.modules())
+    assert all(torch.equal(v, before[k]) for k, v in given.state_dict().items())
+    assert all(v.dtype == before[k].dtype for k, v in given.state_dict().items())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_a_model_on_a_gpu_is_served_from_the_cpu():
+    given = resnet18_cbam(num_classes=5).half().cuda()
+    explanation = Explainer(given, preprocessing=Preprocessing(size=64)).explain(COFFEE)
+    assert np.isfinite(explanation.blocks[-1].spatial).all()
+    assert next(given.parameters()).is_cuda
 
 
 def test_the_gates_are_those_of_the_model_as_it_was_loaded(explainer):

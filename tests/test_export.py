@@ -8,13 +8,13 @@ import PIL
 import pytest
 import torch
 import torchvision
-from helpers import make_explanation
+from helpers import make_explanation, overlay_of
 from PIL import Image
 
 import cbam_viz
 from cbam_viz.render import export
 from cbam_viz.render.export import save, to_zip
-from cbam_viz.render.overlay import Look, overlay
+from cbam_viz.render.overlay import Look
 from cbam_viz.render.sheets import contact_sheet
 
 NAMES = [f"layer{stage}.{i}" for stage in (1, 2, 3, 4) for i in (0, 1)]
@@ -45,7 +45,7 @@ def test_pictures_are_what_is_drawn(explanation, tmp_path):
     save(explanation, tmp_path, look, ["layer3.0"])
     for file, drawn in {
         "overview.png": contact_sheet(explanation, look),
-        "layer3.0-cells.png": overlay(explanation, "layer3.0", look),
+        "layer3.0-cells.png": overlay_of(explanation, "layer3.0", look),
     }.items():
         with Image.open(tmp_path / file) as image:
             assert image.format == "PNG" and image.convert("RGB") == drawn

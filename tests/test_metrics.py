@@ -5,7 +5,6 @@ import pytest
 
 from cbam_viz.evaluation.metrics import (
     calibration_error,
-    gate_spread,
     mass_on_object,
     pixel_auc,
     pointing_game,
@@ -118,10 +117,3 @@ def test_calibration_is_its_definition(seed):
 def test_calibration_refuses(confidence, right):
     with pytest.raises(ValueError):
         calibration_error(confidence, right)
-
-
-def test_spread_by_hand():
-    gates = np.array([[[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.8], [0.2, 0.8]]], np.float32)
-    ranges, deviations = gate_spread(gates)
-    assert ranges == pytest.approx([0, 0.6])
-    assert deviations == pytest.approx([0, 0.3])

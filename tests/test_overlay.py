@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from helpers import make_explanation, make_photo, pixels
+from helpers import make_explanation, make_photo, overlay_of, pixels
 from PIL import Image
 
 from cbam_viz.render.overlay import (
@@ -14,10 +14,8 @@ from cbam_viz.render.overlay import (
     SCALES,
     Look,
     colour_table,
-    overlay,
     smallest_area,
 )
-from cbam_viz.render.sheets import figure
 
 AMBER = (255, 176, 0)
 RGB_CODE = (65536, 256, 1)
@@ -50,7 +48,7 @@ POINTS = [(0, 0), (319, 239), (17, 200), (160, 120), (301, 3), (111, 57), (240, 
 @pytest.mark.parametrize("colours, opacity", [("magma", 0.55), ("turbo", 1.0)])
 def test_heat_is_the_blend_of_photo_and_colour(name, stride, colours, opacity):
     explanation = make_explanation()
-    drawn = pixels(overlay(explanation, name, Look(colours=colours, opacity=opacity)))
+    drawn = pixels(overlay_of(explanation, name, Look(colours=colours, opacity=opacity)))
     photo = pixels(explanation.image)
     for x, y in POINTS:
         value = value_at(x, y, explanation.block(name).spatial, stride, (320, 240), (299, 224))
@@ -63,7 +61,7 @@ def test_heat_is_the_blend_of_photo_and_colour(name, stride, colours, opacity):
 @pytest.mark.parametrize("name, stride", [("layer1.0", 4), ("layer4.1", 32)])
 def test_multiply_is_photo_times_attention(name, stride):
     explanation = make_explanation()
-    drawn = pixels(overlay(explanation, name, Look(mode="multiply")))
+    drawn = pixels(overlay_of(explanation, name, Look(mode="multiply")))
     photo = pixels(explanation.image)
     for x, y in POINTS:
         value = value_at(x, y, explanation.block(name).spatial, stride, (320, 240), (299, 224))
@@ -80,7 +78,7 @@ def nearest_cells(photo_side: int, input_side: int, stride: int, cells: int) -> 
 def test_cells_are_coloured_by_the_nearest_centre():
     explanation = make_explanation()
     gate = explanation.block("layer1.0").spatial
-    drawn = pixels(overlay(explanation, "layer1.0", Look(mode="cells", opacity=1)))
+    drawn = pixels(overlay_of(explanation, "layer1.0", Look(mode="cells", opacity=1)))
     rows, columns = nearest_cells(240, 224, 4, 56), nearest_cells(320, 299, 4, 75)
     levels = np.floor(gate * 255 + 0.5).astype(int)
     assert (drawn == colour_table("magma")[levels[rows][:, columns]]).all()
@@ -89,7 +87,7 @@ def test_cells_are_coloured_by_the_nearest_centre():
 def test_large_cells_have_edges_and_nothing_else_has():
     explanation = make_explanation()
     gate = explanation.block("layer4.1").spatial
-    drawn = pixels(overlay(explanation, "layer4.1", Look(mode="cells", opacity=1)))
+    drawn = pixels(overlay_of(explanation, "layer4.1", Look(mode="cells", opacity=1)))
     rows, columns = nearest_cells(240, 224, 32, 7), nearest_cells(320, 299, 32, 10)
     levels = np.floor(gate * 255 + 0.5).astype(int)
     differs = (drawn != colour_table("magma")[levels[rows][:, columns]]).any(2)
@@ -119,7 +117,7 @@ def test_smallest_area_keeps_equal_values_together():
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
 def test_contour_dims_all_but_the_smallest_area(keep):
     explanation = make_explanation(Image.new("RGB", (320, 240), (200, 150, 100)))
-    drawn = pixels(overlay(explanation, "layer4.1", Look("contour", opacity=1, keep=keep)))
+    drawn = pixels(overlay_of(explanation, "layer4.1", Look("contour", opacity=1, keep=keep)))
     gate = explanation.block("layer4.1").spatial
     values = np.array(
         [[value_at(x, y, gate, 32, (320, 240), (299, 224)) for x in range(320)] for y in range(240)]
@@ -141,14 +139,14 @@ def test_contour_dims_all_but_the_smallest_area(keep):
 @pytest.mark.parametrize("mode", ["heat", "cells"])
 def test_without_opacity_there_is_only_the_photo(mode):
     explanation = make_explanation()
-    assert overlay(explanation, "layer4.1", Look(mode, opacity=0)) == explanation.image
+    assert overlay_of(explanation, "layer4.1", Look(mode, opacity=0)) == explanation.image
 
 
 def test_an_overlay_is_never_the_photo_itself():
     explanation = make_explanation()
     before = explanation.image.copy()
     for mode in MODES:
-        overlay(explanation, "layer4.1", Look(mode, opacity=0)).paste("red", (0, 0, 320, 240))
+        overlay_of(explanation, "layer4.1", Look(mode, opacity=0)).paste("red", (0, 0, 320, 240))
     assert explanation.image == before
 
 
@@ -156,17 +154,17 @@ def test_an_overlay_is_never_the_photo_itself():
 @pytest.mark.parametrize("size", [(600, 200), (200, 600), (1, 1), (5000, 10), (10, 5000), (2, 3)])
 def test_overlay_has_the_size_of_the_photo(mode, size):
     explanation = make_explanation(size, untrained="made up")
-    assert overlay(explanation, "layer4.1", Look(mode)).size == size
-    assert overlay(explanation, "layer1.0", Look(mode, scale="stretched")).size == size
+    assert overlay_of(explanation, "layer4.1", Look(mode)).size == size
+    assert overlay_of(explanation, "layer1.0", Look(mode, scale="stretched")).size == size
 
 
 @pytest.mark.parametrize("mode", ["heat", "multiply", "cells"])
 def test_thumbnail_is_the_overlay_made_small(mode):
     photo = make_photo(8, 6).resize((640, 480), Image.Resampling.BICUBIC)
     explanation = make_explanation(photo)
-    small = overlay(explanation, "layer4.1", Look(mode), size=(160, 120))
+    small = overlay_of(explanation, "layer4.1", Look(mode), size=(160, 120))
     assert small.size == (160, 120)
-    large = overlay(explanation, "layer4.1", Look(mode)).resize((160, 120), Image.Resampling.BOX)
+    large = overlay_of(explanation, "layer4.1", Look(mode)).resize((160, 120), Image.Resampling.BOX)
     assert np.abs(pixels(small) - pixels(large)).mean() < 5
 
 
@@ -176,7 +174,7 @@ def test_outside_the_evaluation_crop_there_is_no_colour(mode):
     # 112.5 to 287.5 and from 12.5 to 187.5.
     explanation = make_explanation((400, 200), view="crop")
     assert explanation.view.offset == (144, 16)
-    drawn = pixels(overlay(explanation, "layer4.1", Look(mode)))
+    drawn = pixels(overlay_of(explanation, "layer4.1", Look(mode)))
     grey = drawn.max(2) == drawn.min(2)
     outside = np.ones((200, 400), bool)
     outside[12:188, 112:288] = False
@@ -194,16 +192,16 @@ def test_contour_counts_only_what_was_seen():
 def test_absolute_scale_shows_a_nearly_constant_map_as_flat():
     gate = np.random.default_rng(0).uniform(0.5, 0.51, (7, 10)).astype(np.float32)
     explanation = make_explanation(Image.new("RGB", (320, 240)), spatial={"layer4.1": gate})
-    flat = pixels(overlay(explanation, "layer4.1", Look(opacity=1)))
+    flat = pixels(overlay_of(explanation, "layer4.1", Look(opacity=1)))
     assert np.ptp(flat, (0, 1)).max() <= 10
-    stretched = pixels(overlay(explanation, "layer4.1", Look(opacity=1, scale="stretched")))
+    stretched = pixels(overlay_of(explanation, "layer4.1", Look(opacity=1, scale="stretched")))
     assert np.ptp(stretched, (0, 1)).max() > 200
 
 
 def test_stretched_scale_uses_the_whole_table():
     explanation = make_explanation()
     gate = explanation.block("layer1.0").spatial
-    drawn = pixels(overlay(explanation, "layer1.0", Look("cells", opacity=1, scale="stretched")))
+    drawn = pixels(overlay_of(explanation, "layer1.0", Look("cells", opacity=1, scale="stretched")))
     rows, columns = nearest_cells(240, 224, 4, 56), nearest_cells(320, 299, 4, 75)
     over = gate[rows][:, columns]
     assert (drawn[over == gate.min()] == colour_table("magma")[0]).all()
@@ -215,10 +213,10 @@ def test_stretched_scale_uses_the_whole_table():
 def test_stretching_a_constant_map_gives_the_neutral_colour(value):
     constant = np.full((7, 10), value, np.float32)
     explanation = make_explanation(spatial={"layer4.1": constant})
-    drawn = pixels(overlay(explanation, "layer4.1", Look(opacity=1, scale="stretched")))
+    drawn = pixels(overlay_of(explanation, "layer4.1", Look(opacity=1, scale="stretched")))
     assert (drawn == colour_table("magma")[128]).all()
     for mode in MODES:
-        figure(explanation, "layer4.1", Look(mode, scale="stretched"))
+        overlay_of(explanation, "layer4.1", Look(mode, scale="stretched"))
 
 
 @pytest.mark.parametrize("name", COLOURS)
@@ -250,10 +248,8 @@ def test_a_look_there_is_not(wrong, named):
 
 
 def test_unknown_names_list_what_there_is():
-    explanation = make_explanation()
-    for draw in (overlay, figure):
-        with pytest.raises(ValueError, match=r"layer9\.9.*layer1\.0.*layer4\.1"):
-            draw(explanation, "layer9.9")
+    with pytest.raises(ValueError, match=r"layer9\.9.*layer1\.0.*layer4\.1"):
+        make_explanation().overlay("layer9.9")
     with pytest.raises(ValueError, match=r"rainbow.*magma.*jet"):
         colour_table("rainbow")
 
@@ -261,7 +257,7 @@ def test_unknown_names_list_what_there_is():
 @pytest.mark.parametrize("size", [(320, 240), (90, 60), (5000, 10)])
 def test_untrained_gates_are_marked_on_the_picture(size):
     def amber(explanation):
-        return (pixels(overlay(explanation, "layer4.1")) == AMBER).all(2).mean()
+        return (pixels(overlay_of(explanation, "layer4.1")) == AMBER).all(2).mean()
 
     black = Image.new("RGB", size)
     assert amber(make_explanation(black, untrained="made up")) > 0.04
@@ -272,10 +268,10 @@ def test_drawing_never_imports_pyplot():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from helpers import make_explanation\n"
-        "from cbam_viz.render import charts, export, overlay, sheets\n"
+        "from cbam_viz.render import charts, export, sheets\n"
         "e = make_explanation()\n"
-        "sheets.figure(e, 'layer4.1'); sheets.contact_sheet(e)\n"
-        "charts.channel_chart(e.blocks[0])\n"
+        "e.overlay('layer4.1'); sheets.contact_sheet(e)\n"
+        "charts.channel_chart(e.blocks[0].channel, 'layer1.0')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     tests = Path(__file__).parent

@@ -1120,13 +1120,20 @@ class OneWay(io.BytesIO):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_knows_its_upright_size_before_it_is_decoded(orientation):
-    photo = Photo(jpeg_bytes((1600, 1200), orientation))
-    assert photo.size == ((1600, 1200) if orientation < 5 else (1200, 1600))
-    reduced = photo.at_least(200, 200)
-    assert reduced.size[0] * photo.size[1] == reduced.size[1] * photo.size[0]
-    assert 200 <= min(reduced.size) < min(photo.size)
+    photo = Photo(jpeg_bytes((2400, 1800), orientation))
+    assert photo.size == ((2400, 1800) if orientation < 5 else (1800, 2400))
     assert photo.image.size == photo.size
-    assert photo.at_least(200, 200) is photo.image  # once it is there, it is used
+
+
+def test_what_a_photo_gives_does_not_depend_on_what_was_asked_before():
+    for size, reduced in (((1600, 1200), False), ((2400, 1800), True)):
+        photo, other = Photo(jpeg_bytes(size)), Photo(jpeg_bytes(size))
+        shown = photo.at_least(200, 200)
+        assert (200 <= min(shown.size) < min(size)) == reduced
+        assert shown.size[0] * size[1] == shown.size[1] * size[0]
+        assert other.image == photo.image == load(jpeg_bytes(size))
+        assert other.at_least(200, 200) == shown == photo.at_least(200, 200)
+        assert (photo.image is photo.image) != reduced  # a large one is not kept
 
 
 def test_a_photo_outlives_its_file(tmp_path):
@@ -1143,16 +1150,19 @@ def test_a_photo_from_a_stream_that_cannot_go_back():
 
 
 def test_errors_name_the_file_also_when_it_is_decoded_later(tmp_path):
-    (tmp_path / "half.jpg").write_bytes(jpeg_bytes((1600, 1200))[:6000])
+    (tmp_path / "half.jpg").write_bytes(jpeg_bytes((2400, 1800))[:6000])
+    photo = Photo(tmp_path / "half.jpg")
     with pytest.raises(PhotoError, match=r"half\.jpg"):
-        Photo(tmp_path / "half.jpg").at_least(100, 100)
+        photo.at_least(100, 100)
+    with pytest.raises(PhotoError, match=r"half\.jpg"):
+        _ = photo.image
     with pytest.raises(PhotoError, match=r"absent\.jpg.*no such file"):
         Photo(tmp_path / "absent.jpg")
 
 
 def test_one_photo_in_many_threads():
-    photo = Photo(jpeg_bytes((1600, 1200)))
-    expected = load(jpeg_bytes((1600, 1200)), 200).tobytes()
+    photo = Photo(jpeg_bytes((2400, 1800)))
+    expected = load(jpeg_bytes((2400, 1800)), 200).tobytes()
     with ThreadPoolExecutor(16) as pool:
         for got in pool.map(lambda _: photo.at_least(200, 200).tobytes(), range(64)):
             assert got == expected

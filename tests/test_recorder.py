@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from torch import nn
+from helpers import hooks
 
-from cbam_viz.explain.recorder import Recorder
+from cbam_viz.explain.recorder import recorded
 from cbam_viz.models.resnet import resnet18_cbam, resnet50_cbam
 
 
@@ -16,26 +16,22 @@ def model():
     return resnet18_cbam(num_classes=7).eval()
 
 
-def hooks(model: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
-
-
 def test_hooks_are_there_inside_and_gone_after(model):
     assert hooks(model) == 0
-    with Recorder(model):
+    with recorded(model):
         assert hooks(model) == 2 * 8
     assert hooks(model) == 0
 
 
 def test_nothing_is_left_after_an_exception(model):
-    with pytest.raises(RuntimeError), Recorder(model):
+    with pytest.raises(RuntimeError), recorded(model):
         model(torch.rand(1, 4, 64, 64))
     assert hooks(model) == 0
 
 
 def test_nothing_is_left_after_a_thousand(model):
     for _ in range(1000):
-        with Recorder(model):
+        with recorded(model):
             pass
     assert hooks(model) == 0
 
@@ -46,9 +42,9 @@ def test_the_gates_are_those_that_were_multiplied_with(model):
     x = torch.rand(2, 64, 24, 16)
     block = model.layer1[0]
     factor = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x)))))
-    with Recorder(model) as recorder:
+    with recorded(model) as found:
         product = block.attend(factor)
-    gates = recorder.gates["layer1.0"]
+    gates = found["layer1.0"]
     assert gates.channel.shape == (2, 64, 1, 1)
     assert gates.spatial.shape == (2, 1, 24, 16)
     clear = factor.abs() > 1e-2
@@ -59,11 +55,11 @@ def test_the_gates_are_those_that_were_multiplied_with(model):
 @torch.inference_mode()
 def test_map_sizes_of_resnet50_at_224():
     model = resnet50_cbam().eval()
-    with Recorder(model) as recorder:
+    with recorded(model) as found:
         model(torch.rand(1, 3, 224, 224))
-    sizes = [g.spatial.shape[-1] for g in recorder.gates.values()]
+    sizes = [g.spatial.shape[-1] for g in found.values()]
     assert sizes == [56] * 3 + [28] * 4 + [14] * 6 + [7] * 3
-    channels = [g.channel.shape[1] for g in recorder.gates.values()]
+    channels = [g.channel.shape[1] for g in found.values()]
     assert channels == [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 3
 
 
@@ -71,9 +67,9 @@ def test_forty_threads_get_each_their_own(model):
     photos = [torch.rand(1, 3, 64, 64 + 32 * (i % 3)) for i in range(40)]
 
     def record(x):
-        with torch.inference_mode(), Recorder(model) as recorder:
+        with torch.inference_mode(), recorded(model) as found:
             model(x)
-        return recorder.gates
+        return found
 
     expected = [record(x) for x in photos]
     with ThreadPoolExecutor(40) as pool:

@@ -1,4 +1,4 @@
-"""Pictures with words: what they say is recorded as it is drawn, what they show is read back."""
+"""The contact sheet: what it says is recorded as it is drawn, what it shows is read back."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import pytest
 from helpers import make_explanation, pixels
 from PIL import Image, ImageDraw
 
-from cbam_viz.render.overlay import MODES, Look, colour_table, overlay
-from cbam_viz.render.sheets import contact_sheet, figure
+from cbam_viz.render.overlay import MODES, Look, colour_table
+from cbam_viz.render.sheets import contact_sheet
 
 AMBER = (255, 176, 0)
 RGB_CODE = (65536, 256, 1)
@@ -28,65 +28,7 @@ def words(monkeypatch) -> list[str]:
     return written
 
 
-GATE = np.linspace(0.2124, 0.7374, 70, dtype=np.float32).reshape(7, 10)
 ALIKE = np.linspace(0.49, 0.51, 70, dtype=np.float32).reshape(7, 10)
-
-
-def test_figure_says_which_map_and_its_true_numbers(words):
-    figure(make_explanation(spatial={"layer4.1": GATE}), "layer4.1")
-    assert {"layer4.1", "10 × 7 cells, stride 32 px"} <= set(words)
-    assert {"min 0.212", "mean 0.475", "max 0.737"} <= set(words)
-    assert {"0", "0.5 undecided", "1"} <= set(words)
-    assert not any("constant" in word or "ntrained" in word for word in words)
-
-
-def test_figure_of_a_stretched_map_says_its_true_range(words):
-    look = Look(scale="stretched")
-    figure(make_explanation(spatial={"layer4.1": GATE}), "layer4.1", look)
-    assert {"0.212", "0.475", "0.737"} <= set(words) and "0.5 undecided" not in words
-    assert any("Stretched" in word for word in words)
-
-
-def test_figure_says_nearly_constant(words):
-    figure(make_explanation(spatial={"layer4.1": ALIKE}), "layer4.1")
-    assert "nearly constant" in words
-
-
-def test_figure_says_untrained_and_why(words):
-    figure(make_explanation(untrained="every gate is one half"), "layer4.1")
-    assert any("ntrained" in w and "means nothing" in w and "one half" in w for w in words)
-
-
-def test_figure_says_what_a_contour_holds(words):
-    gate = np.full((7, 10), 0.1, np.float32)
-    gate[:, 5:] = 0.9
-    look = Look("contour", keep=0.6)
-    figure(make_explanation(spatial={"layer4.1": gate}), "layer4.1", look)
-    told = next(word for word in words if word.startswith("Outlined"))
-    # The right half is all alike, from the sixth column's centre on, 171 px from the left: 149 of
-    # 320 px, with 134 of 165 in all (138 px at 0.1, 34 px between, 149 px at 0.9).
-    assert "81% of the attention, in 46% of the area; values from 0.900 up" in told
-
-
-def test_figure_says_how_the_photo_was_seen(words):
-    figure(make_explanation((5000, 10)), "layer4.1")
-    assert any("squeezed" in word for word in words)
-    figure(make_explanation((400, 200), view="crop"), "layer4.1")
-    assert any("outside the evaluation crop" in word for word in words)
-
-
-def test_figure_holds_the_overlay():
-    explanation = make_explanation((640, 480))
-    drawn = figure(explanation, "layer4.1")
-    left, top = (drawn.width - 640) // 2, 20
-    inside = drawn.crop((left, top, left + 640, top + 480))
-    assert inside == overlay(explanation, "layer4.1")
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5000, 10), (10, 5000), (120, 90)])
-def test_figure_of_a_small_photo_is_large_enough_to_see(size):
-    drawn = figure(make_explanation(size), "layer4.1")
-    assert min(drawn.size) > 300 and max(drawn.size) < 1300
 
 
 @pytest.mark.parametrize("blocks", [8, 16, 33, 50])
@@ -130,6 +72,26 @@ def test_contact_sheet_has_a_size_and_a_range_for_every_block(blocks, words):
 def test_contact_sheet_of_untrained_gates_says_so(mode, words):
     contact_sheet(make_explanation(untrained="made up"), Look(mode))
     assert sum("means nothing" in word for word in words) == 1 + 8
+
+
+def test_contact_sheet_says_how_the_photo_was_seen(words):
+    contact_sheet(make_explanation((5000, 10)))
+    assert any("squeezed" in word for word in words)
+    contact_sheet(make_explanation((400, 200), view="crop"))
+    assert any("outside the evaluation crop" in word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("look", "note"),
+    [
+        (Look(scale="stretched"), "Stretched"),
+        (Look("contour", keep=0.6), "Outlined: the smallest area with 60%"),
+        (Look("multiply"), "Photo × attention"),
+    ],
+)
+def test_contact_sheet_says_what_its_pictures_stand_for(look, note, words):
+    contact_sheet(make_explanation(), look)
+    assert any(word.startswith(note) for word in words)
 
 
 def test_contact_sheet_takes_any_label_and_any_photo():

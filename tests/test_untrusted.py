@@ -16,7 +16,7 @@ from cbam_viz.explain import decoder, untrusted
 from cbam_viz.explain.decoder import UntrustedPhoto
 from cbam_viz.explain.photo import FORMATS, Photo, PhotoError
 from cbam_viz.explain.untrusted import Excessive, check
-from cbam_viz.explain.view import View
+from cbam_viz.explain.view import ModelInput, View
 from cbam_viz.models.checkpoints import Preprocessing
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -150,10 +150,12 @@ def test_the_network_sees_what_it_sees_in_the_package(kind, size, tmp_path):
     noise = Image.effect_noise(size, 60).convert("RGB")
     (tmp_path / "photo").write_bytes(encode(noise, kind, **options))
     theirs, ours = UntrustedPhoto(tmp_path / "photo"), Photo(tmp_path / "photo")
-    view = View.whole(ours.size, pre)
     assert theirs.size == ours.size
-    seen = view.input_tensor(theirs.at_least(*view.resized), pre)
-    assert seen.equal(view.input_tensor(ours.at_least(*view.resized), pre))
+    assert ModelInput.of(theirs, pre).tensor.equal(ModelInput.of(ours, pre).tensor)
+    # Nor does it depend on what was shown before.
+    again = UntrustedPhoto(tmp_path / "photo")
+    again.at_least(*View.whole(ours.size, pre).resized)
+    assert ModelInput.of(again, pre).tensor.equal(ModelInput.of(ours, pre).tensor)
 
 
 def test_the_turn_of_a_png_is_known_wherever_it_is_said(tmp_path):
@@ -168,7 +170,7 @@ def test_the_turn_of_a_png_is_known_wherever_it_is_said(tmp_path):
 def test_a_photo_of_fifty_megapixels_is_read_within_the_bounds(tmp_path):
     (tmp_path / "large.png").write_bytes(png(8160, 6120))
     photo = UntrustedPhoto(tmp_path / "large.png")
-    assert photo.at_least(299, 224).size == (299, 224)
+    assert photo.resized(299, 224).size == (299, 224)
     with_pixels = vars(photo)["_copies"].values()
     assert sum(copy.width * copy.height for copy in with_pixels) < 2_000_000
 

@@ -9,13 +9,18 @@ from PIL import Image
 from torchvision.models import resnet18
 from torchvision.transforms import v2
 
-from cbam_viz.explain.view import MAX_ASPECT, View
+from cbam_viz.explain.view import MAX_ASPECT, ModelInput, View
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 PRE = Preprocessing(size=96, crop_resize=112)
+
+
+def box_of(view: View) -> tuple[float, ...]:
+    """What the model sees of the photo: left, top, right, bottom in its px."""
+    return *view.to_photo(0, 0), *view.to_photo(*view.size)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +37,7 @@ PRE = Preprocessing(size=96, crop_resize=112)
 def test_whole_view_cuts_nothing_and_keeps_the_ratio(photo, size):
     view = View.whole(photo, PRE)
     assert view.size == view.resized == size
-    assert view.box == pytest.approx((0, 0, *photo))
+    assert box_of(view) == pytest.approx((0, 0, *photo))
     assert not view.squeezed
 
 
@@ -43,25 +48,18 @@ def test_an_extreme_ratio_is_bounded_and_said(photo):
     assert min(view.size) == PRE.size
     assert (view.size[0] > view.size[1]) == (photo[0] > photo[1])
     assert view.squeezed
-    assert view.box == pytest.approx((0, 0, *photo))
+    assert box_of(view) == pytest.approx((0, 0, *photo))
 
 
 @pytest.mark.parametrize("photo", [(640, 480), (100, 300), (333, 1000)])
 def test_the_crop_is_the_middle_square_after_resizing(photo):
     view = View.crop(photo, PRE)
     assert view.size == (96, 96)
-    left, top, right, bottom = view.box
+    left, top, right, bottom = box_of(view)
     side = 96 * min(photo) / 112
     assert (right - left, bottom - top) == pytest.approx((side, side), rel=0.02)
     assert (left + right) / 2 == pytest.approx(photo[0] / 2, abs=2 * photo[0] / view.resized[0])
     assert (top + bottom) / 2 == pytest.approx(photo[1] / 2, abs=2 * photo[1] / view.resized[1])
-
-
-@pytest.mark.parametrize("make", [View.whole, View.crop])
-def test_points_go_there_and_back(make):
-    view = make((640, 481), PRE)
-    for point in [(0, 0), (100.5, 20.25), (639, 480)]:
-        assert view.to_photo(*view.to_input(*point)) == pytest.approx(point)
 
 
 def test_the_input_is_what_torchvision_makes():
@@ -78,6 +76,18 @@ def test_the_input_is_what_torchvision_makes():
     )
     ours = View.crop(photo.size, PRE).input_tensor(photo, PRE)[0]
     assert torch.allclose(ours, transform(photo), atol=1e-5)
+
+
+@pytest.mark.parametrize("view", ["whole", "crop"])
+def test_a_photo_is_shown_to_the_model_by_its_name_or_by_its_view(view):
+    photo = EXAMPLES / "coffee.jpg"
+    seen = ModelInput.of(photo, PRE, view)
+    assert seen.view == getattr(View, view)((600, 400), PRE)
+    whole = Image.open(photo).convert("RGB")
+    assert torch.equal(seen.tensor, seen.view.input_tensor(whole, PRE))
+    assert torch.equal(ModelInput.of(seen.photo, PRE, seen.view).tensor, seen.tensor)
+    with pytest.raises(ValueError, match="whole, crop"):
+        ModelInput.of(photo, PRE, "half")
 
 
 def test_normalisation_values():
@@ -122,7 +132,7 @@ def test_outside_the_crop_there_is_nothing():
     view = View.crop((200, 100), PRE)
     drawn = view.on_photo(np.full((3, 3), 0.5, np.float32), 32)
     assert drawn.shape == (100, 200)
-    left, top, right, bottom = view.box
+    left, top, right, bottom = box_of(view)
     y, x = np.mgrid[:100, :200] + 0.5
     inside = (x > left) & (x < right) & (y > top) & (y < bottom)
     assert (np.isnan(drawn) == ~inside).all()

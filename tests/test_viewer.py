@@ -13,16 +13,17 @@ from statistics import median
 import numpy as np
 import pytest
 import torch
-from helpers import make_explanation, make_photo, pixels
+from helpers import make_explanation, make_photo, overlay_of, pixels
 from PIL import Image
 from test_serving import lively
 
 from cbam_viz.explain.anatomy import Anatomy, dissect
-from cbam_viz.explain.explainer import Explainer, Explanation
+from cbam_viz.explain.explainer import Explainer
+from cbam_viz.explain.explanation import Explanation
 from cbam_viz.explain.photo import Photo
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam
-from cbam_viz.render.overlay import Look, colour_table, overlay
+from cbam_viz.render.overlay import Look, colour_table
 from cbam_viz.ui import bundle, viewer
 from cbam_viz.ui.standalone import standalone_html
 from cbam_viz.ui.viewer import payload
@@ -130,7 +131,7 @@ def as_sent(explanation: Explanation) -> Explanation:
 
 def difference(page, explanation: Explanation, name: str, **look) -> int:
     """The greatest, in grey levels, between the viewer's canvas and the exported picture."""
-    exported = overlay(as_sent(explanation), name, Look(**look))
+    exported = overlay_of(as_sent(explanation), name, Look(**look))
     return np.abs(read_canvas(page) - pixels(exported)).max()
 
 

@@ -7,17 +7,17 @@ that do not have the object in their middle it does not.
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.path import Path as Outline
 from PIL import Image
 from tqdm import tqdm
 
-from ..explain.compare import class_maps
 from ..explain.explainer import Explainer
+from ..explain.grad_cam import grad_cam
 from ..explain.photo import Photo, PhotoError
-from ..explain.view import View
+from ..explain.view import ModelInput
 from ..models.checkpoints import Preprocessing
 from .metrics import mass_on_object, pixel_auc, pointing_game
 from .photos import Broken, Sample
@@ -123,7 +123,7 @@ def judge_attention(
     areas, annotated = [], 0
     for sample in tqdm(samples, desc="attention", unit="photo", disable=None):
         try:
-            photo = _large_enough(Photo(sample.path), explainer.preprocessing)
+            photo = _large_enough(Photo(sample.path).image, explainer.preprocessing)
         except PhotoError as error:
             broken.add(sample, error)
             continue
@@ -138,8 +138,9 @@ def judge_attention(
         areas.append(mask.mean())
         explanation = explainer.explain(photo, top_k=1)
         view = explanation.view
-        inputs = view.input_tensor(photo, explainer.preprocessing)
-        _, cams = class_maps(explainer, inputs, looked_at, [sample.label] if labelled else None)
+        inputs = ModelInput.of(explanation.photo, explainer.preprocessing, view).tensor
+        label = [sample.label] if labelled else None
+        _, cams = grad_cam(explainer.model, inputs, looked_at, label)
         gates = [explanation.spatial_on_image(b) for b in blocks]
         maps = [
             *gates,
@@ -183,11 +184,9 @@ def _figures(rows: list[tuple[float, float, float]], area: float) -> MapFigures:
     )
 
 
-def _large_enough(photo: Photo, pre: Preprocessing) -> Image.Image:
+def _large_enough(image: Image.Image, pre: Preprocessing) -> Image.Image:
     """A photo of which a crop fills the model's input, and that is not much larger."""
-    enough = math.ceil(pre.size / CROP)
-    image = photo.at_least(*View.whole(photo.size, replace(pre, size=enough)).resized)
-    factor = min(image.size) // enough
+    factor = min(image.size) // math.ceil(pre.size / CROP)
     return image.reduce(factor) if factor > 1 else image
 
 

@@ -118,17 +118,3 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     # n_m / N * |acc_m - conf_m| is the bin's summed difference over N.
     gaps = np.bincount(bin_of, right - confidence, bins)
     return float(np.abs(gaps).sum() / len(right))
-
-
-def gate_spread(gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far gates are from constant.
-
-    Args:
-        gates: float [N, ...]: a gate for each photo.
-
-    Returns:
-        For each photo, maximum minus minimum and standard deviation over the gate's values:
-        float64 [N] each, 0 for a constant gate.
-    """
-    values = np.asarray(gates, np.float64).reshape(len(gates), -1)
-    return np.ptp(values, axis=1), values.std(axis=1)

@@ -5,20 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ..explain.explainer import Explainer
+from ..explain.explanation import GateFigures
 from ..explain.photo import Photo, PhotoError
-from ..explain.recorder import Recorder
 from ..explain.view import View
 from ..models.checkpoints import Preprocessing
-from ..models.serving import for_serving
-from .metrics import calibration_error, gate_spread
+from .metrics import calibration_error
 from .photos import Broken, Sample
 
 CALIBRATION_BINS = 15
 CONFUSIONS = 20
+MOST_LIKELY = 5
 BATCH = 16
 
 #: Photos of ImageNet's own validation set, which no network trained on ImageNet has seen.
@@ -89,31 +88,23 @@ def judge_predictions(
     explainer: Explainer, samples: Sequence[Sample], broken: Broken
 ) -> Predictions:
     """Accuracy, calibration, confusions, and how constant the gates are, on whole photos."""
-    model = for_serving(explainer.model)
     names = _distinct(explainer.classes)
-    top = min(5, len(names))
     judged: list[Sample] = []
-    likely, confidence = [], []
-    spreads = {
-        kind: {name: [] for name in model.blocks()} for kind in ("spatial", "channel")
-    }  # [range, deviation] of every photo
-    with (
-        torch.inference_mode(),
-        Recorder(model) as recorder,
-        tqdm(total=len(samples), desc="photos", unit="photo", disable=None) as bar,
-    ):
-        for batch, inputs in _batches(explainer.preprocessing, samples, broken):
-            probabilities, indices = model(inputs).softmax(1).topk(top)
+    likely: list[list[int]] = []
+    confidence: list[float] = []
+    spatial, channel = ({name: [] for name in explainer.model.blocks()} for _ in range(2))
+    with tqdm(total=len(samples), desc="photos", unit="photo", disable=None) as bar:
+        for batch, photos in _batches(explainer.preprocessing, samples, broken):
             judged += batch
-            likely.append(indices.numpy())
-            confidence.append(probabilities[:, 0].numpy())
-            for name, gates in recorder.gates.items():
-                spreads["spatial"][name].append(gate_spread(gates.spatial.numpy()))
-                spreads["channel"][name].append(gate_spread(gates.channel.numpy()))
+            for explanation in explainer.explain_batch(photos, MOST_LIKELY, batch_size=BATCH):
+                likely.append([p.index for p in explanation.predictions])
+                confidence.append(explanation.predictions[0].probability)
+                for block in explanation.blocks:
+                    spatial[block.name].append(block.spatial_figures)
+                    channel[block.name].append(block.channel_figures)
             bar.update(len(batch))
-    likely, confidence = np.concatenate(likely), np.concatenate(confidence)
     labels = np.array([s.label for s in judged])
-    found = likely == labels[:, None]
+    found = np.array(likely) == labels[:, None]
     sources = np.array([_source(s) for s in judged])
     groups = {name: sources == name for name in sorted(set(sources))}
     groups[UNSEEN] = np.array([UNSEEN in s.path.name for s in judged])
@@ -122,21 +113,22 @@ def judge_predictions(
         photos=all_.photos,
         top1=all_.top1,
         top5=all_.top5,
-        calibration_error=round(calibration_error(confidence, found[:, 0], CALIBRATION_BINS), 4),
+        calibration_error=round(
+            calibration_error(np.array(confidence), found[:, 0], CALIBRATION_BINS), 4
+        ),
         sources={name: _accuracy(found[g]) for name, g in groups.items() if g.any()},
         classes={names[i]: _accuracy(found[labels == i]) for i in np.unique(labels)},
-        confusions=_confusions(labels, likely[:, 0], names),
+        confusions=_confusions(labels, np.array(likely)[:, 0], names),
         gates={
-            name: GateSpreads(*(_spread(by_block[name]) for by_block in spreads.values()))
-            for name in model.blocks()
+            name: GateSpreads(_spread(spatial[name]), _spread(channel[name])) for name in spatial
         },
     )
 
 
 def _batches(
     pre: Preprocessing, samples: Sequence[Sample], broken: Broken
-) -> Iterator[tuple[list[Sample], torch.Tensor]]:
-    """Photos that make inputs of one size, with these, float32 [N, 3, H, W]."""
+) -> Iterator[tuple[list[Sample], list[Photo]]]:
+    """Photos that make inputs of one size, decoded; at most `BATCH` of them."""
     by_size: dict[tuple[int, int], list[Sample]] = {}
     for sample in samples:  # only the files' headers are looked at
         try:
@@ -147,17 +139,18 @@ def _batches(
             by_size.setdefault(size, []).append(sample)
     for group in by_size.values():
         for first in range(0, len(group), BATCH):
-            batch, inputs = [], []
+            batch, photos = [], []
             for sample in group[first : first + BATCH]:
                 try:
                     photo = Photo(sample.path)
-                    view = View.whole(photo.size, pre)
-                    inputs.append(view.input_tensor(photo.at_least(*view.resized), pre))
-                    batch.append(sample)
+                    _ = photo.image  # decoded here: one that is damaged must not stop the others
                 except PhotoError as error:
                     broken.add(sample, error)
+                else:
+                    batch.append(sample)
+                    photos.append(photo)
             if batch:
-                yield batch, torch.cat(inputs)
+                yield batch, photos
 
 
 def _distinct(classes: Sequence[str]) -> list[str]:
@@ -176,10 +169,9 @@ def _accuracy(found: np.ndarray) -> Accuracy:
     return Accuracy(len(found), mean(found[:, 0]), mean(found.any(1)))
 
 
-def _spread(batches: list[tuple[np.ndarray, np.ndarray]]) -> Spread:
-    """Of (ranges, deviations), a photo each."""
-    ranges, deviations = np.hstack(batches)
-    return Spread(mean(ranges), mean(deviations))
+def _spread(figures: list[GateFigures]) -> Spread:
+    """Of a gate, a photo each."""
+    return Spread(mean([f.max - f.min for f in figures]), mean([f.deviation for f in figures]))
 
 
 def _confusions(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> list[Confusion]:

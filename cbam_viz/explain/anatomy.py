@@ -4,9 +4,6 @@ Recorded only when asked for, with hooks of its own: an explanation stays as fas
 steps are those of section 3 of the paper, see `cbam_viz.models.attention`.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .explainer import VIEWS, Explainer, Explanation
+from .explainer import Explainer
+from .explanation import Explanation
 from .photo import Photo, PhotoSource
-from .recorder import registration
+from .recorder import hooked
+from .view import ModelInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,18 +252,23 @@ def dissect(
                 f"the explanation is of the model {photo.model.name!r}, not of "
                 f"{explainer.facts.name!r}; give the explainer that made it"
             )
-        photo, seen = photo.photo, photo.view
-    elif view in VIEWS:
-        photo = Photo.of(photo)
-        seen = VIEWS[view](photo.size, explainer.preprocessing)
-    else:
-        raise ValueError(f"no view {view!r}; there are: {', '.join(VIEWS)}")
-    tensor = seen.input_tensor(photo.at_least(*seen.resized), explainer.preprocessing)
-    serving = explainer._serving
-    serving_block = serving.blocks()[block]
+        photo, view = photo.photo, photo.view
+    tensor = ModelInput.of(photo, explainer.preprocessing, view).tensor
+    serving_block = explainer.serving.blocks()[block]
+    heard: dict[str, Tensor] = {}
+
+    def keep(name: str):
+        def hook(module: nn.Module, args: tuple[Tensor]) -> None:
+            heard[name] = args[0]
+
+        return hook
+
     with torch.inference_mode():
-        with _listening(serving_block) as heard:
-            serving(tensor)
+        with hooked(
+            (serving_block.register_forward_pre_hook, keep("input")),
+            (serving_block.channel_attention.register_forward_pre_hook, keep("features")),
+        ):
+            explainer.serving(tensor)
         shortcut = heard["input"]
         if serving_block.downsample is not None:
             shortcut = serving_block.downsample(shortcut)
@@ -275,32 +279,6 @@ def dissect(
         shortcut=_array(shortcut[0]),
         **parts,
     )
-
-
-@contextmanager
-def _listening(block: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Records the block's "input" and its "features", F, from the passes of this thread alone."""
-    thread = threading.get_ident()
-    heard: dict[str, Tensor] = {}
-
-    def keep(name: str):
-        def hook(module: nn.Module, args: tuple[Tensor]) -> None:
-            if threading.get_ident() == thread:
-                heard[name] = args[0]
-
-        return hook
-
-    with registration:
-        handles = [
-            block.register_forward_pre_hook(keep("input")),
-            block.channel_attention.register_forward_pre_hook(keep("features")),
-        ]
-    try:
-        yield heard
-    finally:
-        with registration:
-            for handle in handles:
-                handle.remove()
 
 
 def _parts(block: nn.Module, features: Tensor) -> dict:

@@ -57,9 +57,9 @@ class UntrustedPhoto(Photo):
         """The photo in full, mode "RGB"; decoded each time."""
         return self._decoded([self.size])[0]
 
-    def at_least(self, width: int, height: int) -> Image.Image:
-        """The photo at this size, resized to it; in full where it is smaller."""
-        size = min(width, self.size[0]), min(height, self.size[1])
+    def resized(self, width: int, height: int) -> Image.Image:
+        """The photo at this very size, as a network is shown it."""
+        size = width, height
         if size not in self._copies:
             shrink = min(1, SHOWN / max(self.size))
             shown = tuple(max(1, round(side * shrink)) for side in self.size)
@@ -68,6 +68,10 @@ class UntrustedPhoto(Photo):
             self._copies |= {s: c for s, c in decoded.items() if s[0] * s[1] <= SHOWN**2}
             return decoded[size]
         return self._copies[size]
+
+    def at_least(self, width: int, height: int) -> Image.Image:
+        """The photo to show at this size, resized to it; in full where it is smaller."""
+        return self.resized(min(width, self.size[0]), min(height, self.size[1]))
 
     def _decoded(self, sizes: Iterable[tuple[int, int]]) -> list[Image.Image]:
         wanted = [(self.enough(*size), *size) for size in sizes]

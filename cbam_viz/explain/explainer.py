@@ -1,226 +1,44 @@
 """From a photo to an explanation: what the network says, and how it paid attention."""
 
+import copy
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..models.checkpoints import ACTIVATIONS, Checkpoint, Preprocessing, load_checkpoint
 from ..models.layouts import why_untrained
 from ..models.resnet import ResNetCBAM
 from ..models.serving import for_serving
+from .explanation import BlockAttention, Explanation, ModelFacts, Prediction
 from .photo import Photo, PhotoSource
-from .recorder import Recorder
-from .view import View
-
-VIEWS = {"whole": View.whole, "crop": View.crop}
-
-#: A gate whose values span less than this is called nearly constant.
-NEARLY_CONSTANT = 0.05
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class the network holds for likely.
-
-    Attributes:
-        label: the class's name.
-        probability: of the model's activation, in 0..1. A softmax's add up to one over all
-            classes; a sigmoid's are each for itself.
-        index: of the network's output.
-        label_zh: the name in Chinese; None if the model brings none.
-    """
-
-    label: str
-    probability: float
-    index: int
-    label_zh: str | None = None
-
-
-@dataclass(frozen=True)
-class GateFigures:
-    """What a gate's values are like: all in (0, 1); 0.5 is what an undecided gate gives."""
-
-    min: float
-    mean: float
-    max: float
-    deviation: float
-
-    @property
-    def nearly_constant(self) -> bool:
-        """Whether the values span less than `NEARLY_CONSTANT`: there is little to see in it."""
-        return self.max - self.min < NEARLY_CONSTANT
-
-    @classmethod
-    def of(cls, gate: np.ndarray) -> "GateFigures":
-        return cls(*(float(f(gate)) for f in (np.min, np.mean, np.max, np.std)))
-
-
-@dataclass(frozen=True, eq=False)
-class BlockAttention:
-    """Both gates of one block, as numbers the network itself multiplied with.
-
-    Attributes:
-        name: torchvision's path of the block, "layer4.1".
-        stride: input px between neighbouring cells of the map.
-        channel: float32 [C], in (0, 1).
-        spatial: float32 [H, W], in (0, 1).
-    """
-
-    name: str
-    stride: int
-    channel: np.ndarray
-    spatial: np.ndarray
-
-    @property
-    def stage(self) -> int:
-        """1 to 4."""
-        return int(self.name[5])
-
-    @cached_property
-    def channel_figures(self) -> GateFigures:
-        return GateFigures.of(self.channel)
-
-    @cached_property
-    def spatial_figures(self) -> GateFigures:
-        return GateFigures.of(self.spatial)
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """Which network an explanation is of.
-
-    Attributes:
-        name: as in the catalogue, or the file's.
-        sha256: of its weights file; None for a model that came from no file.
-        untrained: why what the gates show means nothing; None for trained gates.
-        activation: "softmax" or "sigmoid", what the probabilities are of.
-        notes: what was assumed of its weights, and what was not understood; a sentence each.
-    """
-
-    name: str
-    sha256: str | None = None
-    untrained: str | None = None
-    activation: str = "softmax"
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """What one forward pass over one photo gave.
-
-    Attributes:
-        photo: the photo.
-        predictions: most likely first.
-        blocks: from input to output.
-        view: the geometry between photo and model input.
-        model: which network.
-        seconds: how long decoding, forward pass and reading the gates took.
-    """
-
-    photo: Photo = field(repr=False)
-    predictions: tuple[Prediction, ...]
-    blocks: tuple[BlockAttention, ...] = field(repr=False)
-    view: View
-    model: ModelFacts
-    seconds: float
-
-    @property
-    def image(self) -> Image.Image:
-        """The upright RGB photo."""
-        return self.photo.image
-
-    def block(self, name: str) -> BlockAttention:
-        """A block by its name.
-
-        Raises:
-            ValueError: there is no such block; the message lists those there are.
-        """
-        for block in self.blocks:
-            if block.name == name:
-                return block
-        names = ", ".join(b.name for b in self.blocks)
-        raise ValueError(f"no block {name!r}; this model has: {names}")
-
-    def spatial_on_image(self, name: str) -> np.ndarray:
-        """A block's spatial gate over the photo.
-
-        Returns:
-            float32 [photo height, photo width]: the gate's own values, cells at their
-            receptive-field centres, bilinear between them; NaN outside the evaluation crop, if
-            that was the view.
-
-        Raises:
-            ValueError: there is no such block.
-        """
-        block = self.block(name)
-        return self.view.on_photo(block.spatial, block.stride)
-
-    def overlay(self, name: str, **look) -> Image.Image:
-        """A block's spatial gate laid over the photo, of the photo's size.
-
-        Args:
-            name: of the block.
-            look: fields of `cbam_viz.render.Look`: mode, colours, opacity, scale, keep.
-
-        Raises:
-            ValueError: an unknown block, mode, colour table or scale; lists what there is.
-        """
-        from ..render.overlay import Look, overlay  # drawing is built on explaining
-
-        return overlay(self, name, Look(**look))
-
-    def save(self, folder: str | Path) -> Path:
-        """Write PNGs, ``attention.npz`` and ``explanation.json`` into a folder, each file whole.
-
-        Returns:
-            The folder.
-        """
-        from ..render.export import save  # drawing is built on explaining
-
-        return save(self, Path(folder))
-
-    def to_dict(self) -> dict:
-        """Plain values, floats to four decimals: what the HTTP API and ``--json`` answer."""
-        return {
-            "model": self.model.name,
-            "activation": self.model.activation,
-            "image_size": list(self.photo.size),
-            "predictions": [
-                {"label": p.label, "probability": round(p.probability, 4), "index": p.index}
-                for p in self.predictions
-            ],
-            "blocks": [
-                {
-                    "name": b.name,
-                    "stride": b.stride,
-                    "channel": _rounded(b.channel),
-                    "spatial": _rounded(b.spatial),
-                }
-                for b in self.blocks
-            ],
-        }
-
-
-def _rounded(gate: np.ndarray) -> list:
-    return np.round(gate.astype(np.float64), 4).tolist()
+from .recorder import recorded
+from .view import ModelInput
 
 
 class Explainer:
     """Explains photos with one model. May be called from many threads at once.
 
     Args:
-        model: any `ResNetCBAM`. It is put in eval mode and must not be changed afterwards.
+        model: any `ResNetCBAM`, in any precision and mode and on any device; it is left as it is.
+            One in float32 and eval mode on the CPU is used without a copy, and must not be
+            changed afterwards.
         classes: a label for each of its outputs; "class 17" where none are given.
         preprocessing: how the model wants its photos; ImageNet's usual way if not given.
         name: what to call the model.
         activation: "softmax" or "sigmoid", what makes probabilities of the outputs; if None, a
             sigmoid of one output, a softmax of several.
+
+    Attributes:
+        model: in float32 and eval mode, on the CPU.
+        serving: the same with its norms folded, see `for_serving`; what explains.
+        classes: a label for each output.
+        classes_zh: the same labels in Chinese; None if there are none.
+        preprocessing: as given.
+        facts: about the model, for the explanations.
+        open_at: name of the block to look at first.
 
     Raises:
         ValueError: the number of classes is not the number of the model's outputs, or there is no
@@ -246,12 +64,11 @@ class Explainer:
                 "give exactly one name for each output"
             )
         self.classes_zh: tuple[str, ...] | None = None
-        #: Name of the block to look at first.
         self.open_at = list(model.blocks())[-1]
-        self.model = model.eval()
+        self.model = _at_rest(model)
         self.preprocessing = preprocessing or Preprocessing()
-        self.facts = ModelFacts(name, untrained=why_untrained(model), activation=activation)
-        self._serving = for_serving(model)
+        self.facts = ModelFacts(name, untrained=why_untrained(self.model), activation=activation)
+        self.serving = for_serving(self.model)
         self._strides = self.model.strides()
 
     @classmethod
@@ -330,36 +147,35 @@ class Explainer:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
-        if view not in VIEWS:
-            raise ValueError(f"no view {view!r}; there are: {', '.join(VIEWS)}")
         began = time.perf_counter()
-        inputs, passes = [], {}
-        for i, source in enumerate(photos):
-            photo = Photo.of(source)
-            seen = VIEWS[view](photo.size, self.preprocessing)
-            tensor = seen.input_tensor(photo.at_least(*seen.resized), self.preprocessing)
-            inputs.append((photo, seen, tensor))
-            passes.setdefault(tensor.shape, []).append(i)
+        inputs = [ModelInput.of(photo, self.preprocessing, view) for photo in photos]
+        passes: dict[torch.Size, list[int]] = {}
+        for i, one in enumerate(inputs):
+            passes.setdefault(one.tensor.shape, []).append(i)
         share = (time.perf_counter() - began) / max(1, len(inputs))
         results: list[Explanation | None] = [None] * len(inputs)
         for indices in passes.values():
             for first in range(0, len(indices), batch_size):
                 chunk = indices[first : first + batch_size]
                 began = time.perf_counter()
-                batch = torch.cat([inputs[i][2] for i in chunk])
+                batch = torch.cat([inputs[i].tensor for i in chunk])
                 predictions, blocks = self._forward(batch, top_k)
                 seconds = share + (time.perf_counter() - began) / len(chunk)
                 for n, i in enumerate(chunk):
-                    photo, seen, _ = inputs[i]
                     results[i] = Explanation(
-                        photo, predictions[n], blocks[n], seen, self.facts, seconds
+                        photo=inputs[i].photo,
+                        predictions=predictions[n],
+                        blocks=blocks[n],
+                        view=inputs[i].view,
+                        model=self.facts,
+                        seconds=seconds,
                     )
         return results
 
     def _forward(self, batch: torch.Tensor, top_k: int):
         """Predictions and gates for each photo of a batch."""
-        with torch.inference_mode(), Recorder(self._serving) as recorder:
-            logits = self._serving(batch)
+        with torch.inference_mode(), recorded(self.serving) as found:
+            logits = self.serving(batch)
             if self.facts.activation == "sigmoid":
                 probabilities = logits.sigmoid()
             else:
@@ -371,7 +187,7 @@ class Explainer:
         ]
         gates = {
             name: (g.channel.flatten(1).numpy(), g.spatial[:, 0].numpy())
-            for name, g in recorder.gates.items()
+            for name, g in found.items()
         }
         blocks = [
             tuple(
@@ -392,3 +208,12 @@ def _own(gate: np.ndarray) -> np.ndarray:
     gate = gate.copy()
     gate.flags.writeable = False
     return gate
+
+
+def _at_rest(model: ResNetCBAM) -> ResNetCBAM:
+    """The model in float32 and eval mode on the CPU: itself if it is so, else a copy."""
+    tensors = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
+    ready = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    if ready and not any(m.training for m in model.modules()):
+        return model
+    return copy.deepcopy(model).cpu().float().eval()

@@ -29,7 +29,7 @@ MAX_BYTES = 16 * MAX_PIXELS
 #: A photo is reduced on the way only while it stays this many times as large as is enough: resizing
 #: it from there is, by Pillow's account, nearly what resizing it from the full size is.
 GAP = 3
-#: Pixels that are converted at a time; photos of no more of them are not reduced.
+#: Pixels that are converted at a time; photos of no more of them are not reduced, and kept.
 BAND = 4_000_000
 
 #: Pillow's raster formats, by its names for them. Left out on purpose: EPS and WMF (drawings, run
@@ -89,7 +89,7 @@ class Refused(Exception):
     """The reason alone; `explained` makes the sentence of it."""
 
 
-def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
+def load(source: PhotoSource, enough: int | None = None, draft: bool = True) -> Image.Image:
     """Any image to an upright RGB photo.
 
     - The EXIF turn is carried out; a broken one is ignored.
@@ -112,10 +112,12 @@ def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
         source: path, file contents, binary file object, PIL image, or uint8 array [H, W, 3],
             [H, W, 4], [H, W, 1] or [H, W]. Arrays of other types are refused: whether their
             white is 1, 255 or 65535 cannot be known.
-        enough: px that the photo's short side should at least have. A large JPEG file is then
-            decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is enough, in a fraction of
-            the time; any other photo of more than `BAND` px may come averaged down to `GAP` times
-            what is enough. Without it the photo comes at full size.
+        enough: px that the photo's short side should at least have. A photo of more than `BAND`
+            px may then come averaged down to `GAP` times what is enough. Without it the photo
+            comes at full size.
+        draft: whether a JPEG file, if there is an ``enough``, may be decoded at 1/2, 1/4 or 1/8 of
+            its size, the smallest that is enough, in a fraction of the time. Good to look at; a
+            network's gates differ by up to 0.1 from those of the full photo.
 
     Returns:
         A photo of mode "RGB" in sRGB, of its own memory and without the file's metadata.
@@ -139,11 +141,14 @@ def load(source: PhotoSource, enough: int | None = None) -> Image.Image:
                 raise Refused("it is empty")
             if size > MAX_BYTES:
                 raise Refused("it is bigger than any photo that is accepted")
-            return decode(file, [enough])[0]
+            return decode(file, [enough], draft=draft)[0]
 
 
 def decode(
-    file: BinaryIO, enough: Sequence[int | None], formats: Sequence[str] = FORMATS
+    file: BinaryIO,
+    enough: Sequence[int | None],
+    formats: Sequence[str] = FORMATS,
+    draft: bool = False,
 ) -> list[Image.Image]:
     """What `load` gives for each of several sizes, decoded no oftener than needed.
 
@@ -151,12 +156,13 @@ def decode(
         file: a photo.
         enough: of each copy, as for `load`.
         formats: that are read, by Pillow's names.
+        draft: as for `load`.
 
     Raises:
         Exception: of any kind; `explained` makes a `PhotoError` of it.
     """
     image = identify(file, formats)
-    if image.format in REDUCED_BY_DECODER:
+    if draft and image.format in REDUCED_BY_DECODER:
         return [_photo(_loaded(identify(file, formats), e), e) for e in enough]
     image = _loaded(image)
     return [_photo(image, e) for e in enough]
@@ -319,7 +325,7 @@ def _photo(image: Image.Image, enough: int | None = None) -> Image.Image:
 
     Band by band: of a large image no second copy is made on the way.
     """
-    factor = 1 if image.format in REDUCED_BY_DECODER else _factor(image.size, enough)
+    factor = _factor(image.size, enough)
     levels = _levels(image) if image.mode.startswith(("I", "F")) else None
     opaque = image.mode == "RGBA" and image.format in ALPHA_UNUSED and not _any_alpha(image)
     to_srgb = _converter(image.info.get("icc_profile"))
@@ -475,11 +481,11 @@ class _Contents(io.BytesIO):
 
 
 class Photo:
-    """A photo that is decoded only as far as it is needed.
+    """A photo that is decoded when it is needed.
 
-    To decode a large JPEG in full can take longer than the network takes to look at it, and the
-    network looks at a small copy. So the size is read from the header, the copy is decoded at the
-    reduced size that is enough, and the full photo not before somebody wants to see it.
+    The size is read from a JPEG's header. Its pixels are decoded the first time that somebody
+    wants them; those of a large photo are not kept, and a copy to show comes from a reduced
+    decode, in a fraction of the time. A network is always shown the full photo made smaller.
 
     Args:
         source: as for `load`. A file is read at once and may then go away.
@@ -519,18 +525,39 @@ class Photo:
 
     @property
     def image(self) -> Image.Image:
-        """The photo in full, mode "RGB"; decoded the first time it is asked for."""
-        if self._full is None:
-            self._full = load(_Contents(self._jpeg, self._name))
-        return self._full
+        """The photo in full, mode "RGB"; kept if it has at most `BAND` px."""
+        if self._full is not None:
+            return self._full
+        image = load(_Contents(self._jpeg, self._name))
+        if not self._large_jpeg:
+            self._full = image
+        return image
+
+    def resized(self, width: int, height: int) -> Image.Image:
+        """The photo at this very size, as a network is shown it."""
+        enough = self.enough(width, height)
+        if self._large_jpeg:
+            image = load(_Contents(self._jpeg, self._name), enough, draft=False)
+        else:
+            image = self._averaged(enough)
+        if image.size == (width, height):
+            return image
+        return image.resize((width, height), Image.Resampling.BILINEAR)
 
     def at_least(self, width: int, height: int) -> Image.Image:
-        """The photo, no smaller than this where the full photo is not; perhaps larger."""
+        """A photo to show, no smaller than this where the full photo is not; perhaps larger."""
         enough = self.enough(width, height)
-        if self._full is None:
+        if self._large_jpeg:
             return load(_Contents(self._jpeg, self._name), enough)
-        factor = _factor(self.size, enough) if self._jpeg is None else 1
-        return self._full.reduce(factor) if factor > 1 else self._full
+        return self._averaged(enough)
+
+    @property
+    def _large_jpeg(self) -> bool:
+        return self._jpeg is not None and self.size[0] * self.size[1] > BAND
+
+    def _averaged(self, enough: int) -> Image.Image:
+        factor = _factor(self.size, enough)
+        return self.image.reduce(factor) if factor > 1 else self.image
 
     def enough(self, width: int, height: int) -> int:
         """What the short side should at least have, for a photo of at least this size."""

@@ -1,6 +1,8 @@
-"""Recording the gates of a forward pass."""
+"""Hooks for the passes of one thread, and the gates that they record."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -12,6 +14,39 @@ from ..models.resnet import ResNetCBAM
 registration = threading.Lock()
 
 
+def of_this_thread(hook: Callable) -> Callable:
+    """A hook that is deaf to the passes that other threads run through the same model."""
+    thread = threading.get_ident()
+
+    def deaf(*args, **named):
+        return hook(*args, **named) if threading.get_ident() == thread else None
+
+    return deaf
+
+
+@contextmanager
+def hooked(*hooks: tuple[Callable, Callable]) -> Iterator[None]:
+    """Hooks that hang while the ``with`` block runs, for the passes of this thread alone.
+
+    Any number of threads may do so on one model at once. The hooks are gone when the block is
+    left, whatever happened in it.
+
+    Args:
+        hooks: pairs of a module's way to register one, ``module.register_forward_hook`` for
+            example, and the hook, as that way takes it. What the hook returns counts as usual.
+    """
+    handles = []
+    try:
+        with registration:
+            for register, hook in hooks:
+                handles.append(register(of_this_thread(hook)))
+        yield
+    finally:
+        with registration:
+            for handle in handles:
+                handle.remove()
+
+
 @dataclass
 class Gates:
     """The two gates of one block: channel [N, C, 1, 1] and spatial [N, 1, H, W], in (0, 1)."""
@@ -20,44 +55,26 @@ class Gates:
     spatial: Tensor | None = None
 
 
-class Recorder:
-    """Records both gates of every block while its ``with`` block runs.
+@contextmanager
+def recorded(model: ResNetCBAM) -> Iterator[dict[str, Gates]]:
+    """Records both gates of every block while the ``with`` block runs.
 
-    ``with Recorder(model) as recorder: model(x)`` leaves them in ``recorder.gates``. Any number
-    of threads may do so on one model at once: each records only the passes it runs itself. The
-    hooks are gone when the ``with`` block is left, whatever happened in it.
-
-    Attributes:
-        gates: by block name, input to output; of the last pass.
+    ``with recorded(model) as gates: model(x)`` leaves those of the last pass in ``gates``, by
+    block name, from input to output. As for `hooked`, each thread records its own passes.
     """
+    gates = {name: Gates() for name in model.blocks()}
 
-    def __init__(self, model: ResNetCBAM):
-        self._model = model
-        self._handles = []
-        self.gates: dict[str, Gates] = {}
+    def keep(name: str, kind: str) -> Callable:
+        def hook(module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
+            setattr(gates[name], kind, output)
 
-    def __enter__(self) -> "Recorder":
-        thread = threading.get_ident()
+        return hook
 
-        def keep(gates: Gates, kind: str):
-            def hook(module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
-                if threading.get_ident() == thread:
-                    setattr(gates, kind, output)
-
-            return hook
-
-        with registration:
-            for name, block in self._model.blocks().items():
-                gates = self.gates[name] = Gates()
-                for kind, gate in (
-                    ("channel", block.channel_attention),
-                    ("spatial", block.spatial_attention),
-                ):
-                    self._handles.append(gate.register_forward_hook(keep(gates, kind)))
-        return self
-
-    def __exit__(self, *exception) -> None:
-        with registration:
-            for handle in self._handles:
-                handle.remove()
-        self._handles.clear()
+    with hooked(
+        *(
+            (getattr(block, f"{kind}_attention").register_forward_hook, keep(name, kind))
+            for name, block in model.blocks().items()
+            for kind in ("channel", "spatial")
+        )
+    ):
+        yield gates

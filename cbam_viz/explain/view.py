@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..models.checkpoints import Preprocessing
+from .photo import Photo, PhotoSource
 
 #: The network looks at ratios of up to this as they are; beyond it the photo is squeezed.
 MAX_ASPECT = 4.0
@@ -66,12 +67,6 @@ class View:
         return cls(photo_size, whole.resized, offset, (pre.size, pre.size), whole.squeezed)
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of what the model sees, in photo px."""
-        (sx, sy), (x, y), (w, h) = self.scale, self.offset, self.size
-        return x / sx, y / sy, (x + w) / sx, (y + h) / sy
-
-    @property
     def scale(self) -> tuple[float, float]:
         """Input px per photo px, along x and y."""
         return self.resized[0] / self.photo_size[0], self.resized[1] / self.photo_size[1]
@@ -79,10 +74,6 @@ class View:
     def to_photo(self, x: float, y: float) -> tuple[float, float]:
         """A point of the input, in the photo."""
         return (x + self.offset[0]) / self.scale[0], (y + self.offset[1]) / self.scale[1]
-
-    def to_input(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the photo, in the input."""
-        return x * self.scale[0] - self.offset[0], y * self.scale[1] - self.offset[1]
 
     def cell_centre(self, row: int, column: int, stride: int) -> tuple[float, float]:
         """(x, y) on the photo of the centre of a cell's receptive field."""
@@ -156,6 +147,46 @@ class View:
         if not smooth:
             return _take(_take(cells, rows, 0), columns, 1)
         return _interpolate(_interpolate(cells, rows, 0), columns, 1)
+
+
+VIEWS = {"whole": View.whole, "crop": View.crop}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """A photo as a model is shown it: the one way from a file to a tensor.
+
+    Attributes:
+        photo: the photo.
+        view: the geometry between photo and input.
+        tensor: float32 [1, 3, height, width], normalised, channels last.
+    """
+
+    photo: Photo
+    view: View
+    tensor: Tensor
+
+    @classmethod
+    def of(
+        cls, photo: PhotoSource | Photo, pre: Preprocessing, view: str | View = "whole"
+    ) -> "ModelInput":
+        """Decode, resize, crop and normalise a photo.
+
+        Args:
+            photo: as for `Explainer.explain`.
+            pre: how the model wants its photos.
+            view: "whole" or "crop", or a view of this very photo.
+
+        Raises:
+            PhotoError: not a photo that can be read.
+            ValueError: there is no such view.
+        """
+        if isinstance(view, str) and view not in VIEWS:
+            raise ValueError(f"no view {view!r}; there are: {', '.join(VIEWS)}")
+        photo = Photo.of(photo)
+        if isinstance(view, str):
+            view = VIEWS[view](photo.size, pre)
+        return cls(photo, view, view.input_tensor(photo.resized(*view.resized), pre))
 
 
 def _take(values: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:

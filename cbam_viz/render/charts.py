@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 from PIL import Image
 
-from ..explain.explainer import BlockAttention
+from ..explain.explanation import GateFigures
 from .lettering import AMBER, DARK_AMBER, INK, LINE, PALE_AMBER, SOFT, UNTRAINED, font, spread
 
 ORDERS = ("channel", "sorted")
@@ -33,7 +33,8 @@ _BANNER = 30
 
 
 def channel_chart(
-    block: BlockAttention,
+    weights: np.ndarray,
+    name: str,
     order: str = "channel",
     width_px: int = 960,
     dark: bool = False,
@@ -44,7 +45,8 @@ def channel_chart(
     The strongest and the weakest channels are labelled with their number and weight.
 
     Args:
-        block: of any number of channels.
+        weights: float32 [C], in (0, 1): a channel gate.
+        name: of its block.
         order: "channel" (as in the network) or "sorted" (strongest first).
         width_px: of the picture, at least `MIN_WIDTH`.
         dark: light words on a dark ground.
@@ -69,8 +71,9 @@ def channel_chart(
     page = drawing.add_axes((0, 0, 1, 1))
     page.axis("off")
     page.set(xlim=(0, width_px), ylim=(_HEIGHT, -above))
-    _put_title(page, block, width_px, colours)
-    _put_weights(page, block, order, width_px - _SIDE, colours)
+    figures = GateFigures.of(weights)
+    _put_title(page, name, len(weights), figures, width_px, colours)
+    _put_weights(page, weights, figures.mean, order, width_px - _SIDE, colours)
     if untrained:
         page.add_patch(Rectangle((0, -above), width_px, above, facecolor=AMBER))
         _write(page, width_px / 2, -10, UNTRAINED, INK, 13, "center", weight="bold")
@@ -84,11 +87,12 @@ def _write(
     page.text(x, y, words, color=colour, size=px, ha=align, family="DejaVu Sans", **style)
 
 
-def _put_title(page: Axes, block: BlockAttention, width: int, colours: dict[str, str]) -> None:
-    figures = block.channel_figures
-    _write(page, 16, 34, block.name, colours["ink"], 17, weight="bold")
-    x = 28 + font(17, bold=True).getlength(block.name)
-    _write(page, x, 34, f"{len(block.channel)} channel weights", colours["soft"], 12)
+def _put_title(
+    page: Axes, name: str, count: int, figures: GateFigures, width: int, colours: dict[str, str]
+) -> None:
+    _write(page, 16, 34, name, colours["ink"], 17, weight="bold")
+    x = 28 + font(17, bold=True).getlength(name)
+    _write(page, x, 34, f"{count} channel weights", colours["soft"], 12)
     if figures.nearly_constant:
         pill = {"boxstyle": "round,pad=0.45,rounding_size=0.9", "fc": PALE_AMBER, "ec": "none"}
         _write(page, width - 22, 34, "nearly constant", DARK_AMBER, align="right", bbox=pill)
@@ -100,10 +104,15 @@ def _put_title(page: Axes, block: BlockAttention, width: int, colours: dict[str,
 
 
 def _put_weights(
-    page: Axes, block: BlockAttention, order: str, right: int, colours: dict[str, str]
+    page: Axes,
+    weights: np.ndarray,
+    mean: float,
+    order: str,
+    right: int,
+    colours: dict[str, str],
 ) -> None:
     """The plot from `_SIDE` to ``right``, with everything that belongs to single weights."""
-    weights, count = block.channel, len(block.channel)
+    count = len(weights)
     falling = np.argsort(-weights, kind="stable")
     shown = falling if order == "sorted" else np.arange(count)
     soft, ink = colours["soft"], colours["ink"]
@@ -130,7 +139,6 @@ def _put_weights(
         bars.set(facecolor=colours[side], linewidth=0, zorder=1)
         page.add_artist(bars)  # stairs() would also work out their bounds, for longer than drawing
     page.hlines(height(0.5), _SIDE, right, soft, linewidth=1, zorder=2)
-    mean = block.channel_figures.mean
     page.hlines(height(mean), _SIDE, right, ink, linewidth=1.2, linestyle=(0, (5, 3)), zorder=3)
     _write(page, right + 8, height(mean) + 4, f"mean  {mean:.3f}", ink)
 

@@ -2,15 +2,11 @@
 
 import io
 import json
-import os
 import platform
-import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -19,7 +15,8 @@ import torchvision
 from PIL import Image
 
 from .. import __version__
-from ..explain.explainer import Explanation, GateFigures
+from ..explain.explanation import Explanation, GateFigures
+from ..files import written_whole
 from .charts import channel_chart
 from .overlay import DEFAULT, Look, overlay
 from .sheets import contact_sheet
@@ -89,27 +86,18 @@ def to_zip(explanation: Explanation, path: str | Path, look: Look = DEFAULT) -> 
     return path
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of ``path`` when all went well, and else is gone."""
-    part = path.with_name(f".{uuid.uuid4().hex}.part")  # beside it: replacing must not copy
-    try:
-        with part.open("xb") as file:
-            yield file
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _files(
     explanation: Explanation, look: Look, names: Sequence[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Name and contents of each file, made when asked for. The JSON comes last: all is there."""
+    photo = explanation.image
     yield "overview.png", _png(contact_sheet(explanation, look))
     untrained = explanation.model.untrained is not None
     for name in names:
-        yield f"{name}-{look.mode}.png", _png(overlay(explanation, name, look))
-        chart = channel_chart(explanation.block(name), untrained=untrained)
+        b = explanation.block(name)
+        picture = overlay(photo, b.spatial, b.stride, explanation.view, look, untrained)
+        yield f"{name}-{look.mode}.png", _png(picture)
+        chart = channel_chart(b.channel, name, untrained=untrained)
         yield f"{name}-channels.png", _png(chart)
     arrays = io.BytesIO()
     gates = {

@@ -1,4 +1,4 @@
-"""Attention laid over the photo: one block, one block with its numbers, all blocks at a glance.
+"""Attention laid over the photo.
 
 What is drawn are the gate's own numbers. Nothing is smoothed but for the linear interpolation
 between cells, nothing is squared or divided by its maximum, and a stretched scale prints the true
@@ -12,14 +12,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from ..explain.explainer import BlockAttention, Explanation
 from ..explain.view import View
-from .lettering import (
-    AMBER,
-    INK,
-    UNTRAINED,
-    font,
-)
+from .lettering import AMBER, INK, UNTRAINED, font
 
 MODES = ("heat", "multiply", "contour", "cells")
 #: Perceptually even tables first; turbo and jet for habit.
@@ -106,40 +100,33 @@ def smallest_area(values: np.ndarray, share: float) -> np.ndarray:
 
 
 def overlay(
-    explanation: Explanation, name: str, look: Look = DEFAULT, size: tuple[int, int] | None = None
+    photo: Image.Image,
+    cells: np.ndarray,
+    stride: int,
+    view: View,
+    look: Look = DEFAULT,
+    untrained: bool = False,
 ) -> Image.Image:
-    """A block's spatial attention laid over the photo.
+    """A map laid over a photo.
 
-    What the model did not see, outside the evaluation crop, is grey. Gates that were not trained
-    are marked with a banner on the picture.
+    What the model did not see, outside the evaluation crop, is grey.
 
     Args:
-        explanation: of the photo.
-        name: of the block.
+        photo: RGB, in the size to draw at; ``view.photo_size`` or another of its shape.
+        cells: float32 [rows, columns], in 0..1: a spatial gate.
+        stride: input px between neighbouring cells.
+        view: the geometry between photo and model input.
         look: how to draw it.
-        size: (width, height) to draw at, for a smaller picture; the photo's size if not given.
+        untrained: whether to mark the picture, with a banner, as that of untrained gates.
 
     Returns:
-        RGB image of that size.
-
-    Raises:
-        ValueError: there is no such block; the message lists those there are.
+        RGB image of the photo's size.
     """
-    return laid_over(photo_at(explanation, size), explanation, explanation.block(name), look)
-
-
-def photo_at(explanation: Explanation, size: tuple[int, int] | None) -> Image.Image:
-    photo = explanation.image
-    if size is None or tuple(size) == photo.size:
-        return photo
-    return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
-
-
-def laid_over(
-    photo: Image.Image, explanation: Explanation, block: BlockAttention, look: Look
-) -> Image.Image:
-    """`overlay` on a photo that has its final size."""
-    values = scaled_map(explanation, block, look, photo.size)
+    shown = cells
+    if look.scale == "stretched":
+        low, high = cells.min(), cells.max()
+        shown = (cells - low) / (high - low) if high > low else np.full_like(cells, 0.5)
+    values = view.on_photo(shown, stride, smooth=look.mode != "cells", size=photo.size)
     unseen = np.isnan(values)
     if look.mode == "contour":
         picture = _outlined(photo, smallest_area(values, look.keep), look.opacity)
@@ -154,26 +141,21 @@ def laid_over(
         else:
             painted = _painted(levels, colour_table(look.colours))
             if look.mode == "cells":
-                painted = _with_edges(painted, levels, explanation.view, block, look)
+                painted = _with_edges(painted, levels, cells.shape, stride, view, look)
             picture = Image.blend(photo, painted, look.opacity)
     if unseen.any():
         grey = Image.blend(photo.convert("L"), Image.new("L", photo.size, 235), 0.6)
         picture.paste(grey.convert("RGB"), mask=Image.fromarray(unseen.astype(np.uint8) * 255))
-    if explanation.model.untrained:
+    if untrained:
         _put_banner(picture)
     return picture
 
 
-def scaled_map(
-    explanation: Explanation, block: BlockAttention, look: Look, size: tuple[int, int]
-) -> np.ndarray:
-    """The map on the look's scale over a picture of ``size``: float32 [height, width] in 0..1."""
-    cells = block.spatial
-    if look.scale == "stretched":
-        low, high = cells.min(), cells.max()
-        cells = (cells - low) / (high - low) if high > low else np.full_like(cells, 0.5)
-    smooth = look.mode != "cells"
-    return explanation.view.on_photo(cells, block.stride, smooth=smooth, size=size)
+def resized(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A photo in another size, or itself in its own."""
+    if tuple(size) == photo.size:
+        return photo
+    return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
 
 
 def _painted(levels: np.ndarray, table: np.ndarray) -> Image.Image:
@@ -184,10 +166,15 @@ def _painted(levels: np.ndarray, table: np.ndarray) -> Image.Image:
 
 
 def _with_edges(
-    painted: Image.Image, levels: np.ndarray, view: View, block: BlockAttention, look: Look
+    painted: Image.Image,
+    levels: np.ndarray,
+    shape: tuple[int, int],
+    stride: int,
+    view: View,
+    look: Look,
 ) -> Image.Image:
     """Thin lines between the cells, each pixel of them a shade of the cell it lies on."""
-    cell = [block.stride * p / r for p, r in zip(painted.size, view.resized, strict=True)]
+    cell = [stride * p / r for p, r in zip(painted.size, view.resized, strict=True)]
     if min(cell) < EDGES_FROM:
         return painted
     table = colour_table(look.colours).astype(np.float32)
@@ -196,8 +183,8 @@ def _with_edges(
     thick = max(1, round(min(cell) / 64))
     pixels = np.array(painted)
     for axis in (0, 1):
-        cells, length = block.spatial.shape[1 - axis], painted.size[axis]
-        nearest = np.floor(view.map_positions(cells, block.stride, axis, length) + 0.5)
+        cells, length = shape[1 - axis], painted.size[axis]
+        nearest = np.floor(view.map_positions(cells, stride, axis, length) + 0.5)
         first = np.flatnonzero(np.diff(nearest) > 0) + 1 - thick // 2
         lines = np.unique(np.clip(first[:, None] + np.arange(thick), 0, length - 1))
         where = (slice(None), lines) if axis == 0 else (lines,)

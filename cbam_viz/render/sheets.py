@@ -1,150 +1,15 @@
-"""Pictures with words: one block with its numbers, and all blocks at a glance."""
-
-from collections.abc import Callable
+"""All blocks of an explanation at a glance."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from ..explain.explainer import BlockAttention, Explanation, GateFigures
+from ..explain.explanation import BlockAttention, Explanation
 from ..explain.view import View
-from .lettering import (
-    AMBER,
-    DARK_AMBER,
-    INK,
-    LINE,
-    PALE_AMBER,
-    SOFT,
-    TRACK,
-    UNTRAINED,
-    fitted,
-    font,
-    spread,
-)
-from .overlay import DEFAULT, Look, colour_table, laid_over, photo_at, scaled_map, smallest_area
+from .lettering import AMBER, DARK_AMBER, INK, LINE, SOFT, TRACK, UNTRAINED, fitted, font
+from .overlay import DEFAULT, Look, colour_table, overlay, resized
 
 # The contact sheet, in px.
 WIDTH, MARGIN, GAP, HEAD = 1760, 48, 20, 308
-
-
-def figure(
-    explanation: Explanation, name: str, look: Look = DEFAULT, size: tuple[int, int] | None = None
-) -> Image.Image:
-    """An overlay with its numbers below it: block, size and stride of the map, colour bar.
-
-    Args:
-        explanation, name, look: as for `overlay`.
-        size: (width, height) of the overlay; the photo's size if not given, or for a photo
-            smaller than the model's input, that of the input.
-
-    Returns:
-        RGB image, larger than ``size``.
-
-    Raises:
-        ValueError: there is no such block; the message lists those there are.
-    """
-    block = explanation.block(name)
-    figures, view = block.spatial_figures, explanation.view
-    if size is None and min(view.photo_size) < min(view.resized):
-        size = view.resized
-    photo = photo_at(explanation, size)
-    picture = laid_over(photo, explanation, block, look)
-    unit = max(1.0, (photo.width * photo.height) ** 0.5 / 700)  # words grow with the picture
-
-    def px(length: float) -> int:
-        return round(length * unit)
-
-    low, high = (0.0, 1.0) if look.scale == "absolute" else (figures.min, figures.max)
-    ramp, notes = _ramp(look), []
-    if look.scale == "stretched":
-        notes.append("Stretched: the scale is this map's own range.")
-        if low == high:
-            ramp = ramp[[128] * 256]
-    if look.mode == "contour":
-        values = scaled_map(explanation, block, look, photo.size)
-        kept = smallest_area(values, look.keep)
-        area = kept.sum() / np.isfinite(values).sum()
-        held = values[kept].sum(dtype=np.float64) / np.nansum(values, dtype=np.float64)
-        level = values[kept].min()
-        ramp = np.full((256, 3), 255, np.uint8)
-        ramp[np.arange(256) < 255 * level] = (126, 133, 142)
-        notes.append(
-            f"Outlined: {held:.0%} of the attention, in {area:.0%} of the area; "
-            f"values from {low + level * (high - low):.3f} up."
-        )
-    notes += _about_view(view)
-    reason = explanation.model.untrained
-    warnings = [f"{UNTRAINED}; {reason}."] if reason else []
-
-    margin, width = px(20), max(picture.width, px(500))
-    height = picture.height + px(122 + 22 * len(notes + warnings))
-    canvas = Image.new("RGB", (width + 2 * margin, height + 2 * margin), "white")
-    draw = ImageDraw.Draw(canvas)
-    corner = margin + (width - picture.width) // 2, margin
-    canvas.paste(picture, corner)
-    _put_frame(draw, corner, picture)
-    left, right, top = margin, margin + width, margin + picture.height
-    bold, plain = font(px(18), bold=True), font(px(13))
-
-    title = top + px(36)
-    draw.text((left, title), block.name, INK, bold, anchor="ls")
-    rows, columns = block.spatial.shape
-    about = f"{columns} × {rows} cells, stride {block.stride} px"
-    draw.text((left + bold.getlength(block.name) + px(12), title), about, SOFT, plain, anchor="ls")
-    if figures.nearly_constant:
-        _put_pill(draw, right, title, "nearly constant", plain)
-
-    _put_colour_bar(canvas, (left, top + px(86), width), px, ramp, figures, (low, high))
-    for i, note in enumerate(notes + warnings):
-        colour = DARK_AMBER if note in warnings else SOFT
-        at = (left, top + px(144 + 22 * i))
-        draw.text(at, fitted(note, plain, width), colour, plain, anchor="ls")
-    return canvas
-
-
-def _put_colour_bar(
-    canvas: Image.Image,
-    place: tuple[int, int, int],
-    px: Callable[[float], int],
-    ramp: np.ndarray,
-    figures: GateFigures,
-    scale: tuple[float, float],
-) -> None:
-    """A colour bar: the map's least, mean and greatest value above it, its scale below.
-
-    Args:
-        canvas: to draw on.
-        place: (left, top, width) of the bar.
-        px: lengths at the size of this picture.
-        ramp: the colours, uint8 [256, 3].
-        figures: the map's.
-        scale: the values at the ends; (0, 1) for the absolute scale, equal for a constant map.
-    """
-    (left, top, width), (low, high) = place, scale
-    right, below = left + width, top + px(14)
-    draw, face = ImageDraw.Draw(canvas), font(px(13))
-
-    def x(value: float) -> float:
-        return left + width * ((value - low) / (high - low) if high > low else 0.5)
-
-    canvas.paste(Image.fromarray(ramp[None]).resize((width, px(14))), (left, top))
-    draw.rectangle((left, top, right - 1, below - 1), outline=LINE)
-
-    marks = {"min": figures.min, "mean": figures.mean, "max": figures.max}
-    words = [f"{mark} {value:.3f}" for mark, value in marks.items()]
-    tips = [x(value) for value in marks.values()]
-    middles = spread(tips, [face.getlength(word) for word in words], left, right, px(12))
-    for word, tip, middle in zip(words, tips, middles, strict=True):
-        draw.text((middle, top - px(18)), word, INK, face, anchor="ms")
-        elbow = tip, top - px(5)
-        draw.line([(middle, top - px(14)), elbow, (tip, top - 1)], SOFT, px(1))
-
-    ticks = {0: "0", 0.25: "0.25", 0.5: "0.5 undecided", 0.75: "0.75", 1: "1"}
-    if scale != (0, 1):
-        ticks = {tick: f"{tick:.3f}" for tick in sorted({low, (low + high) / 2, high})}
-    lengths = [face.getlength(word) for word in ticks.values()]
-    middles = spread([x(tick) for tick in ticks], lengths, left, right)
-    for word, middle in zip(ticks.values(), middles, strict=True):
-        draw.text((middle, below + px(18)), word, SOFT, face, anchor="ms")
 
 
 def _ramp(look: Look) -> np.ndarray:
@@ -170,16 +35,6 @@ def _put_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], picture: Imag
     draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
 
 
-def _put_pill(
-    draw: ImageDraw.ImageDraw, right: float, base: float, words: str, face: ImageFont.FreeTypeFont
-) -> None:
-    """Words on a rounded amber ground that ends at ``right``, on the base line ``base``."""
-    em = face.size
-    box = (right - face.getlength(words) - 1.2 * em, base - 1.25 * em, right, base + 0.55 * em)
-    draw.rounded_rectangle(box, em * 0.9, PALE_AMBER)
-    draw.text((right - 0.6 * em, base), words, DARK_AMBER, face, anchor="rs")
-
-
 def contact_sheet(explanation: Explanation, look: Look = DEFAULT) -> Image.Image:
     """All blocks at a glance, by stage, under the photo and its predictions.
 
@@ -202,12 +57,14 @@ def contact_sheet(explanation: Explanation, look: Look = DEFAULT) -> Image.Image
 
     tile = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
     # The shape that the model looked at: an extreme photo is as squeezed here as it was there.
-    photo = photo_at(explanation, _within(explanation.view.resized, (tile, round(1.25 * tile))))
+    whole, view = explanation.image, explanation.view
+    photo = resized(whole, _within(view.resized, (tile, round(1.25 * tile))))
+    untrained = explanation.model.untrained is not None
     step = photo.height + 78
     heights = [52 + step * -(-max(map(len, line)) // columns) for line in lines]
     canvas = Image.new("RGB", (WIDTH, HEAD + sum(heights) + MARGIN // 2), "white")
     draw = ImageDraw.Draw(canvas)
-    _put_head(canvas, draw, explanation, look)
+    _put_head(canvas, draw, whole, explanation, look)
     bold, plain = font(15, bold=True), font(13)
     top = HEAD
     for line, height in zip(lines, heights, strict=True):
@@ -223,7 +80,8 @@ def contact_sheet(explanation: Explanation, look: Look = DEFAULT) -> Image.Image
             draw.text(at, about, SOFT, plain, anchor="ls")
             for i, block in enumerate(blocks):
                 x, y = left + i % columns * (tile + GAP), top + 40 + i // columns * step
-                canvas.paste(laid_over(photo, explanation, block, look), (x, y))
+                drawn = overlay(photo, block.spatial, block.stride, view, look, untrained)
+                canvas.paste(drawn, (x, y))
                 _put_figures(draw, (x, y + photo.height), tile, block)
             column += len(blocks)
         top += height
@@ -259,11 +117,15 @@ def _put_figures(
 
 
 def _put_head(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, explanation: Explanation, look: Look
+    canvas: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    photo: Image.Image,
+    explanation: Explanation,
+    look: Look,
 ) -> None:
     """Photo, model, predictions, and what the colours stand for."""
     view, plain = explanation.view, font(15)
-    photo = photo_at(explanation, _within(view.resized, (380, HEAD - MARGIN - 52)))
+    photo = resized(photo, _within(view.resized, (380, HEAD - MARGIN - 52)))
     canvas.paste(photo, (MARGIN, MARGIN))
     _put_frame(draw, (MARGIN, MARGIN), photo)
     left, right = MARGIN + photo.width + 36, WIDTH - MARGIN

@@ -8,30 +8,26 @@ from typing import BinaryIO
 
 import torch
 
+from ..files import written_whole
+
 
 @contextmanager
 def saved_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of ``path`` once all of it is on the disk.
-
-    What a killed run leaves half written has a name of its own, which the next one overwrites.
+    """`written_whole`, once all of it is on the disk.
 
     Raises:
         OSError: it cannot be written (the disk is full, say); what was there before still is.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
+        with written_whole(path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
     except OSError as error:
         raise OSError(
             f"{path} cannot be saved ({error}); what was saved before is whole. Make room and run "
             "the same command again to go on from there"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_whole(state: dict, path: Path) -> None:

@@ -13,7 +13,8 @@ from gradio.utils import get_upload_folder
 
 from ..explain.anatomy import dissect
 from ..explain.decoder import UntrustedPhoto
-from ..explain.explainer import Explainer, Explanation
+from ..explain.explainer import Explainer
+from ..explain.explanation import Explanation
 from ..explain.photo import Photo, PhotoError
 from ..models.layouts import WeightsError
 from ..models.receptive_field import receptive_fields

@@ -10,10 +10,9 @@ import io
 import gradio as gr
 import matplotlib
 import numpy as np
-from PIL import Image
 
 from ..explain.anatomy import Anatomy
-from ..explain.explainer import NEARLY_CONSTANT, Explanation
+from ..explain.explanation import NEARLY_CONSTANT, Explanation
 from . import viewer
 
 #: Feature maps sent of each end: of the channels with the greatest, and with the least gates.
@@ -99,8 +98,7 @@ def _base64(array: np.ndarray) -> str:
 def _photo_url(explanation: Explanation) -> str:
     """What the network saw of the photo, at its input's size, as a data URL."""
     view = explanation.view
-    photo = explanation.photo.at_least(*view.resized)
-    photo = photo.resize(view.resized, Image.Resampling.BILINEAR)
+    photo = explanation.photo.resized(*view.resized)
     (x, y), (width, height) = view.offset, view.size
     file = io.BytesIO()
     photo.crop((x, y, x + width, y + height)).save(file, "JPEG", quality=90)

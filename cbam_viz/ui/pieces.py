@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from .. import __version__
-from ..explain.explainer import Explanation, Prediction
+from ..explain.explanation import Explanation, Prediction
 from .words import both, in_each, words
 
 

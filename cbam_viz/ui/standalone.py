@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from string import Template
 
 from ..explain.anatomy import Anatomy
-from ..explain.explainer import Explanation
+from ..explain.explanation import Explanation
 from . import bundle, inside, viewer
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 
 from ..explain.anatomy import Anatomy
-from ..explain.explainer import NEARLY_CONSTANT, BlockAttention, Explanation, Prediction
+from ..explain.explanation import NEARLY_CONSTANT, BlockAttention, Explanation, Prediction
 from ..explain.view import View
 from ..render.overlay import COLOURS, MODES, Look, colour_table
 from . import bundle
