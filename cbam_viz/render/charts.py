@@ -28,7 +28,7 @@ _DARK = {"ground": "#0b0f19", "ink": "#f1f3f5", "soft": "#a5adb8", "line": "#384
 _DARK |= {"strong": "#ff8f3d", "weak": "#5ab4f0"}
 
 # In px: the plot's distance from the left and right edge, its top and bottom, the whole height.
-_SIDE, _TOP, _BOTTOM, _HEIGHT = 92, 126, 326, 412
+_SIDE, _TOP, _BOTTOM, _HEIGHT = 104, 126, 326, 412
 _BANNER = 30
 
 
