@@ -166,7 +166,7 @@ def _explain(arguments: argparse.Namespace) -> int:
                 with written_whole(folder / "viewer.html") as file:
                     file.write(page.encode())
         if arguments.json:
-            answer = {"photo": str(path)} | explanation.to_dict()
+            answer: dict = {"photo": str(path)} | explanation.to_dict()
             if arguments.blocks:
                 answer["blocks"] = [b for b in answer["blocks"] if b["name"] in arguments.blocks]
             tqdm.write(json.dumps(answer, ensure_ascii=False), file=sys.stdout)

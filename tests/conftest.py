@@ -11,6 +11,13 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the browser is marked so."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """The page, served as `app.py` serves it, on a free port."""

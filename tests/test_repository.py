@@ -5,6 +5,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -55,6 +57,18 @@ def test_every_file_that_the_code_reads_is_installed():
 def test_every_local_link_of_the_readme_leads_somewhere():
     for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_package_takes_what_the_space_pins_and_names_the_same():
+    """Ranges in pyproject.toml, exact versions in requirements.txt."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = {r.name: r for r in map(Requirement, project["dependencies"])}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = {r.name: r for r in (Requirement(line) for line in lines if not line.startswith("#"))}
+    assert ranges.keys() == pins.keys()
+    for name, pin in pins.items():
+        (version,) = (s.version for s in pin.specifier)
+        assert version in ranges[name].specifier and pin.extras == ranges[name].extras
 
 
 def test_requirements_are_exact_and_the_test_ones_build_on_them():

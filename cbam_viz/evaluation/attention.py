@@ -142,17 +142,27 @@ def judge_attention(
         label = [sample.label] if labelled else None
         _, cams = grad_cam(explainer.model, inputs, looked_at, label)
         gates = [explanation.spatial_on_image(b) for b in blocks]
-        maps = [
+        drawn = [
             *gates,
             np.mean(gates, axis=0),
             centre_prior(*photo.size),
             *(view.on_photo(cams[b][0], strides[b]) for b in looked_at),
         ]
-        for name, values in zip(names, maps, strict=True):
-            three = (f(values, mask) for f in (pixel_auc, pointing_game, mass_on_object))
-            figures[name].append(tuple(three))
-    area = float(np.mean(areas)) if areas else None
-    of = {name: _figures(rows, area) for name, rows in figures.items() if rows}
+        for name, values in zip(names, drawn, strict=True):
+            figures[name].append(
+                (
+                    pixel_auc(values, mask),
+                    pointing_game(values, mask),
+                    mass_on_object(values, mask),
+                )
+            )
+    area = maps = None
+    if areas:
+        area = float(np.mean(areas))
+        of = {name: _figures(rows, area) for name, rows in figures.items()}
+        by_stage = {b: of[f"Grad-CAM {b}"] for b in looked_at}
+        maps = Maps({b: of[b] for b in blocks}, of["mean"], of["prior"], by_stage)
+        area = round(area, 4)
     return Attention(
         annotations_without_photo=len(set(outlines) - {s.key for s in samples}),
         annotated=annotated,
@@ -160,15 +170,8 @@ def judge_attention(
         without_crop=annotated - len(areas),
         seed=seed,
         grad_cam_class="true" if labelled else "predicted",
-        area=round(area, 4) if areas else None,
-        maps=Maps(
-            {b: of[b] for b in blocks},
-            of["mean"],
-            of["prior"],
-            {b: of[f"Grad-CAM {b}"] for b in looked_at},
-        )
-        if areas
-        else None,
+        area=area,
+        maps=maps,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .attention import Attention, MapFigures
+from .attention import Attention, MapFigures, Maps
 from .evaluate import Evaluation
 from .predictions import CALIBRATION_BINS, Accuracy, Predictions
 
@@ -57,11 +57,11 @@ def table(result: Evaluation) -> str:
             f"{attention.annotated} annotated photos "
             f"({attention.without_crop} have no such crop), seed {attention.seed}",
         ]
-        if attention.crops:
+        if attention.maps:
             rows = [
                 [name, f"{m.auc:.3f} +- {m.auc_standard_error:.3f}"]
                 + [f"{f:.3f}" for f in (m.pointing, m.mass, m.mass_ratio)]
-                for name, m in _named_maps(attention)
+                for name, m in _named_maps(attention.maps)
             ]
             heads = ["map", "pixel AUC", "pointing", "mass", "mass / area"]
             lines += [
@@ -90,8 +90,7 @@ def _cells(row: Accuracy | Predictions) -> list[str]:
     return [str(row.photos), f"{row.top1:.1%}", f"{row.top5:.1%}"]
 
 
-def _named_maps(attention: Attention) -> list[tuple[str, MapFigures]]:
-    maps = attention.maps
+def _named_maps(maps: Maps) -> list[tuple[str, MapFigures]]:
     return [
         *maps.blocks.items(),
         ("mean over blocks", maps.mean_over_blocks),
@@ -128,8 +127,8 @@ def save(result: Evaluation, folder: Path) -> list[Path]:
     plots = {}
     if len(result.predictions.classes) <= MOST_LISTED:
         plots["accuracy.png"] = _plot_classes(result.predictions)
-    if result.attention and result.attention.crops:
-        plots["attention.png"] = _plot_attention(result.attention)
+    if (attention := result.attention) and attention.maps:
+        plots["attention.png"] = _plot_attention(attention, attention.maps)
     for name, figure in plots.items():
         files.append(folder / name)
         drawn = io.BytesIO()
@@ -165,9 +164,8 @@ def _plot_classes(found: Predictions) -> Figure:
     return figure
 
 
-def _plot_attention(attention: Attention) -> Figure:
+def _plot_attention(attention: Attention, maps: Maps) -> Figure:
     """The pixel AUC of every block's gate, beside all that it has to be better than."""
-    maps = attention.maps
     blocks, cams = maps.blocks, maps.grad_cam
     figure = Figure((max(7, 1.5 + 0.36 * len(blocks)), 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models.attention import ChannelAttention, SpatialAttention
 from .explainer import Explainer
 from .explanation import Explanation
 from .photo import Photo, PhotoSource
@@ -252,8 +253,9 @@ def dissect(
                 f"the explanation is of the model {photo.model.name!r}, not of "
                 f"{explainer.facts.name!r}; give the explainer that made it"
             )
-        photo, view = photo.photo, photo.view
-    tensor = ModelInput.of(photo, explainer.preprocessing, view).tensor
+        tensor = ModelInput.of(photo.photo, explainer.preprocessing, photo.view).tensor
+    else:
+        tensor = ModelInput.of(photo, explainer.preprocessing, view).tensor
     serving_block = explainer.serving.blocks()[block]
     heard: dict[str, Tensor] = {}
 
@@ -272,7 +274,8 @@ def dissect(
         shortcut = heard["input"]
         if serving_block.downsample is not None:
             shortcut = serving_block.downsample(shortcut)
-        parts = _parts(blocks[block], heard["features"])
+        loaded = blocks[block]
+        parts = _parts(loaded.channel_attention, loaded.spatial_attention, heard["features"])
     return Anatomy(
         name=block,
         stride=explainer.model.strides()[block],
@@ -281,14 +284,13 @@ def dissect(
     )
 
 
-def _parts(block: nn.Module, features: Tensor) -> dict:
+def _parts(channel: ChannelAttention, spatial: SpatialAttention, features: Tensor) -> dict:
     """Every part of both branches, computed as `models.attention` does.
 
     Args:
-        block: of the model as it was loaded.
+        channel, spatial: the block's, of the model as it was loaded.
         features: F [1, C, H, W].
     """
-    channel, spatial = block.channel_attention, block.spatial_attention
     pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))])
     hidden = channel.fc1(pooled).relu()
     logits = channel.fc2(hidden)
@@ -320,10 +322,11 @@ def _parts(block: nn.Module, features: Tensor) -> dict:
     return parts | {"norm": _scale_and_shift(spatial.norm)}
 
 
-def _scale_and_shift(norm: nn.Module) -> tuple[float, float] | None:
+def _scale_and_shift(norm: nn.BatchNorm2d | nn.Identity) -> tuple[float, float] | None:
     """What a batch norm of one channel does in eval mode: x * scale + shift."""
     if isinstance(norm, nn.Identity):
         return None
+    assert norm.running_var is not None and norm.running_mean is not None  # it is no other norm
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     shift = norm.bias.double() - norm.running_mean.double() * scale
     return scale.item(), shift.item()

@@ -153,7 +153,7 @@ class Explainer:
         for i, one in enumerate(inputs):
             passes.setdefault(one.tensor.shape, []).append(i)
         share = (time.perf_counter() - began) / max(1, len(inputs))
-        results: list[Explanation | None] = [None] * len(inputs)
+        results: dict[int, Explanation] = {}
         for indices in passes.values():
             for first in range(0, len(indices), batch_size):
                 chunk = indices[first : first + batch_size]
@@ -170,7 +170,7 @@ class Explainer:
                         model=self.facts,
                         seconds=seconds,
                     )
-        return results
+        return [results[i] for i in range(len(inputs))]
 
     def _forward(self, batch: torch.Tensor, top_k: int):
         """Predictions and gates for each photo of a batch."""

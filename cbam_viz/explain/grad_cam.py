@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchcam.methods import GradCAM
 
 from ..models.resnet import ResNetCBAM
@@ -18,7 +18,7 @@ from .recorder import of_this_thread, registration
 class _OfThisThread(GradCAM):
     """torchcam's extractor, deaf to the passes that other threads run through the same model."""
 
-    def __init__(self, model: ResNetCBAM, blocks: list[str]):
+    def __init__(self, model: ResNetCBAM, blocks: list[nn.Module | str]):
         self._hook_a, self._hook_g = of_this_thread(self._hook_a), of_this_thread(self._hook_g)
         with registration:
             super().__init__(model, blocks)

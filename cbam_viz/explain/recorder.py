@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -49,10 +49,13 @@ def hooked(*hooks: tuple[Callable, Callable]) -> Iterator[None]:
 
 @dataclass
 class Gates:
-    """The two gates of one block: channel [N, C, 1, 1] and spatial [N, 1, H, W], in (0, 1)."""
+    """The two gates of one block: channel [N, C, 1, 1] and spatial [N, 1, H, W], in (0, 1).
 
-    channel: Tensor | None = None
-    spatial: Tensor | None = None
+    They are there once there was a pass.
+    """
+
+    channel: Tensor = field(init=False)
+    spatial: Tensor = field(init=False)
 
 
 @contextmanager

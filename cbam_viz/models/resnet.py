@@ -19,8 +19,9 @@ from .attention import ChannelAttention, SpatialAttention
 class _Attends:
     """What the two kinds of block share. The gates are hung in by `ResNetCBAM`."""
 
-    channel_attention: ChannelAttention | None  # None in a block without gates
-    spatial_attention: SpatialAttention | None
+    # None in a block without gates, which `ResNetCBAM.blocks` leaves out.
+    channel_attention: ChannelAttention
+    spatial_attention: SpatialAttention
 
     @property
     def last_norm(self) -> nn.Module:

@@ -65,7 +65,7 @@ def channel_chart(
     colours = _DARK if dark else _LIGHT
     above = _BANNER if untrained else 0
     size = width_px, _HEIGHT + above
-    drawing = Figure([side / 72 for side in size], dpi=72, facecolor=colours["ground"])
+    drawing = Figure((size[0] / 72, size[1] / 72), dpi=72, facecolor=colours["ground"])
     canvas = FigureCanvasAgg(drawing)
     # One pair of axes over all of it, in px: labels and leaders need no second coordinates.
     page = drawing.add_axes((0, 0, 1, 1))
@@ -160,7 +160,7 @@ def _put_weights(
         ("weak", falling[count - most :], _BOTTOM, 1),
     ):
         colour = colours[side]
-        channels = sorted(channels, key=places.__getitem__)
+        channels = channels[np.argsort(places[channels])]
         words = [(f"#{channel}", f"{weights[channel]:.3f}") for channel in channels]
         widths = [max(font(11, bold=True).getlength(word) for word in pair) for pair in words]
         tips = _SIDE + pitch * (places[channels] + 0.5)

@@ -53,9 +53,9 @@ def spread(
         float64 [labels]: their middles, with the least sum of squared shifts (before the ends of
         the row are kept).
     """
-    widths = np.asarray(widths, np.float64)
-    offsets = np.zeros(len(widths))
-    offsets[1:] = np.cumsum((widths[1:] + widths[:-1]) / 2 + gap)
+    wide = np.asarray(widths, np.float64)
+    offsets = np.zeros(len(wide))
+    offsets[1:] = np.cumsum((wide[1:] + wide[:-1]) / 2 + gap)
     # Less their offsets, the middles must only not descend: an isotonic regression, solved by
     # pooling neighbours that are the wrong way round into their mean.
     pools: list[tuple[float, int]] = []
@@ -65,5 +65,5 @@ def spread(
             (a, n), (b, m) = pools.pop(-2), pools.pop()
             pools.append(((a * n + b * m) / (n + m), n + m))
     found = np.repeat([mean for mean, _ in pools], [count for _, count in pools])
-    first, last = low + widths[0] / 2, high - widths[-1] / 2 - offsets[-1]
+    first, last = low + wide[0] / 2, high - wide[-1] / 2 - offsets[-1]
     return np.clip(found, first, max(first, last)) + offsets

@@ -178,7 +178,7 @@ def _with_edges(
     if min(cell) < EDGES_FROM:
         return painted
     table = colour_table(look.colours).astype(np.float32)
-    light = table @ np.float32([0.299, 0.587, 0.114]) > 128
+    light = table @ np.array([0.299, 0.587, 0.114], np.float32) > 128
     table = np.where(light[:, None], table * 0.72, table + (255 - table) * 0.28).astype(np.uint8)
     thick = max(1, round(min(cell) / 64))
     pixels = np.array(painted)
