@@ -1,6 +1,6 @@
 """What an explanation holds: predictions, every block's gates, and the way back to the photo."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class GateFigures:
         return cls(*(float(f(gate)) for f in (np.min, np.mean, np.max, np.std)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BlockAttention:
     """Both gates of one block, as numbers the network itself multiplied with.
 
@@ -80,6 +80,18 @@ class BlockAttention:
     def spatial_figures(self) -> GateFigures:
         return GateFigures.of(self.spatial)
 
+    def __repr__(self) -> str:
+        (rows, columns), s, c = self.spatial.shape, self.spatial_figures, self.channel_figures
+        return (
+            f"BlockAttention({self.name}: spatial {columns} x {rows} in {s.min:.3f}..{s.max:.3f}, "
+            f"channel {len(self.channel)} in {c.min:.3f}..{c.max:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        from ..ui.notebook import block_html  # as `Explanation.overlay`
+
+        return block_html(self)
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -100,7 +112,7 @@ class ModelFacts:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What one forward pass over one photo gave.
 
@@ -113,9 +125,9 @@ class Explanation:
         seconds: how long decoding, forward pass and reading the gates took.
     """
 
-    photo: Photo = field(repr=False)
+    photo: Photo
     predictions: tuple[Prediction, ...]
-    blocks: tuple[BlockAttention, ...] = field(repr=False)
+    blocks: tuple[BlockAttention, ...]
     view: View
     model: ModelFacts
     seconds: float
@@ -124,6 +136,18 @@ class Explanation:
     def image(self) -> Image.Image:
         """The upright RGB photo."""
         return self.photo.image
+
+    def __repr__(self) -> str:
+        (width, height), likely = self.photo.size, self.predictions[0]
+        return (
+            f"Explanation({self.model.name}, {width} x {height} px: {likely.label} "
+            f"{likely.probability:.1%}, {len(self.blocks)} blocks)"
+        )
+
+    def _repr_html_(self) -> str:
+        from ..ui.notebook import explanation_html  # as `overlay`
+
+        return explanation_html(self)
 
     def block(self, name: str) -> BlockAttention:
         """A block by its name.
