@@ -4,11 +4,8 @@ import os
 import resource
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,8 @@
-"""Explanations of known gates, without a model and its forward pass."""
+"""What tests of several rooms need: places, networks that are not still, explanations of known
+gates."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -10,7 +12,13 @@ from cbam_viz.explain.explanation import BlockAttention, Explanation, ModelFacts
 from cbam_viz.explain.photo import Photo
 from cbam_viz.explain.view import View
 from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.resnet import ResNetCBAM
 from cbam_viz.render.overlay import DEFAULT, Look, overlay, resized
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "assets" / "examples"
+#: Photos that are not part of the repository; tests that need them are skipped without.
+SHARED = ROOT.parent / "shared" / "data"
 
 #: Blocks in each stage.
 LAYERS = {
@@ -83,6 +91,17 @@ def overlay_of(
         photo = resized(photo, size)
     untrained = explanation.model.untrained is not None
     return overlay(photo, block.spatial, block.stride, explanation.view, look, untrained)
+
+
+def lively(model: ResNetCBAM) -> ResNetCBAM:
+    """Random statistics and scales, so that a norm that is left out shows."""
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(0, 0.2)
+            m.running_var.uniform_(0.5, 2)
+            m.weight.data.uniform_(0.5, 1.5)
+            m.bias.data.normal_(0, 0.2)
+    return model.eval()
 
 
 def hooks(model: nn.Module) -> int:

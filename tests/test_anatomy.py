@@ -5,9 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from helpers import make_photo
-from test_recorder import hooks
-from test_serving import lively
+from helpers import hooks, lively, make_photo
 
 from cbam_viz.explain.anatomy import dissect
 from cbam_viz.explain.explainer import Explainer

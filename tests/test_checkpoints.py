@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -22,7 +23,7 @@ from cbam_viz.models.checkpoints import (
 )
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = ROOT / "weights"
 BUNDLED = [entry.name for entry in sources.catalogue() if entry.origin == "bundled"]
 
 

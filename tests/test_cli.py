@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 from PIL import Image
 
 import cbam_viz
 from cbam_viz.cli import find_photos
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets" / "examples"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import SHARED
 from PIL import Image, ImageOps
 from torchvision import datasets
 from torchvision.transforms import v2
@@ -24,8 +25,6 @@ from cbam_viz.training.data import (
     validation_loader,
 )
 from cbam_viz.training.recipe import Recipe
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def put(folder, *names, size=(12, 10)):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import SHARED
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
@@ -32,7 +33,6 @@ from cbam_viz.models.attention import SpatialAttention
 from cbam_viz.models.checkpoints import Checkpoint, Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "Red": (255, 0, 0), "white": (255,) * 3}
 PRE = Preprocessing(size=64, crop_resize=72)
 BLOCKS = ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]

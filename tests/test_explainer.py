@@ -4,11 +4,11 @@ import copy
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import EXAMPLES
 from PIL import Image
 
 from cbam_viz import Explainer, PhotoError, list_checkpoints, load_model
@@ -18,7 +18,6 @@ from cbam_viz.explain.view import ModelInput
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 COFFEE = EXAMPLES / "coffee.jpg"
 
 

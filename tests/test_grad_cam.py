@@ -1,12 +1,11 @@
 """Grad-CAM, against its equations written out."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import hooks, make_photo
+from helpers import EXAMPLES, hooks, make_photo
 
 from cbam_viz import Explainer
 from cbam_viz.explain.grad_cam import grad_cam
@@ -14,7 +13,7 @@ from cbam_viz.explain.view import ModelInput
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
-COFFEE = Path(__file__).parents[1] / "assets" / "examples" / "coffee.jpg"
+COFFEE = EXAMPLES / "coffee.jpg"
 
 
 @pytest.fixture(scope="module", params=["basic", "bottleneck"])

@@ -6,8 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import make_photo
-from test_serving import lively
+from helpers import lively, make_photo
 
 from cbam_viz.explain.anatomy import Anatomy, dissect
 from cbam_viz.explain.explainer import Explainer

@@ -3,11 +3,11 @@
 import json
 import re
 from importlib.resources import files
-from pathlib import Path
 
+from helpers import ROOT
 from torchvision.models import ResNet50_Weights
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = ROOT / "weights"
 ENGLISH = ResNet50_Weights.DEFAULT.meta["categories"]
 CHINESE = (files("cbam_viz.training.recipes") / "imagenet_zh.txt").read_text("utf-8").splitlines()
 

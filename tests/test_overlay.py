@@ -1,11 +1,10 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
-from helpers import make_explanation, make_photo, overlay_of, pixels
+from helpers import ROOT, make_explanation, make_photo, overlay_of, pixels
 from PIL import Image
 
 from cbam_viz.render.overlay import (
@@ -274,5 +273,5 @@ def test_drawing_never_imports_pyplot():
         "charts.channel_chart(e.blocks[0].channel, 'layer1.0')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    tests = Path(__file__).parent
+    tests = ROOT / "tests"
     subprocess.run([sys.executable, "-c", code, tests], check=True, cwd=tests.parent)

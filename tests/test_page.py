@@ -13,12 +13,12 @@ import pytest
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import EXAMPLES, ROOT
 from PIL import Image
 
 from cbam_viz import Explainer, WeightsError
 from cbam_viz.ui.opened import Explainers
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 COFFEE = EXAMPLES / "coffee.jpg"
 
 
@@ -345,7 +345,7 @@ def test_a_few_models_are_kept(tmp_path):
 
 @pytest.mark.parametrize("name", ["weights/resnet18-cbam-everyday117", "/etc/passwd", "../x", "x"])
 def test_what_a_visitor_types_is_never_a_path(name, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(ROOT)
     with pytest.raises(WeightsError, match="no model"):
         Explainers(["resnet18-cbam-everyday117"]).get(name)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SHARED
 from PIL import EpsImagePlugin, Image, ImageCms, ImageSequence, features
 
 from cbam_viz.explain import photo
@@ -32,7 +33,7 @@ LOSSLESS = {
     "IM": {},
     "PCX": {},
 }
-VAL = Path(__file__).parents[2] / "shared" / "data" / "val-0.tar"
+VAL = SHARED / "val-0.tar"
 
 
 def encode(image, kind, **options):

@@ -3,11 +3,10 @@
 import json
 import re
 import tomllib
-from pathlib import Path
 
+from helpers import ROOT
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 

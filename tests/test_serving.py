@@ -4,22 +4,12 @@ import copy
 
 import pytest
 import torch
+from helpers import lively
 from torch import nn
 
 from cbam_viz.explain.recorder import recorded
-from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam, resnet50_cbam
+from cbam_viz.models.resnet import resnet18_cbam, resnet50_cbam
 from cbam_viz.models.serving import for_serving
-
-
-def lively(model: ResNetCBAM) -> ResNetCBAM:
-    """Random statistics and scales, so that a norm that is left out shows."""
-    for m in model.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.2)
-            m.running_var.uniform_(0.5, 2)
-            m.weight.data.uniform_(0.5, 1.5)
-            m.bias.data.normal_(0, 0.2)
-    return model.eval()
 
 
 @pytest.mark.parametrize(

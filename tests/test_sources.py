@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 
 from cbam_viz import WeightsError
 from cbam_viz.models import sources
 from cbam_viz.models.checkpoints import load_checkpoint
 from cbam_viz.models.resnet import resnet18_cbam
 
-ROOT = Path(__file__).parents[1]
 BUNDLED = ROOT / "weights" / "resnet18-cbam-everyday117"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,12 +1,12 @@
 """The teacher is the real one, on the example photos."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers import EXAMPLES
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
@@ -22,7 +22,6 @@ from cbam_viz.training.teacher import (
     load_teacher,
 )
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 NAMES = ResNet18_Weights.DEFAULT.meta["categories"]
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 

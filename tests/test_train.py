@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT, SHARED
 from PIL import Image
 from torch import nn
 from torchvision.models import resnet18
@@ -32,8 +33,6 @@ from cbam_viz.training.schedule import batch_shape, learning_rate_scale
 from cbam_viz.training.throughput import throughput
 from cbam_viz.training.train import train
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
 SHIPPED = "resnet18-cbam-everyday117"
 RECIPE = Recipe(
     init="scratch",

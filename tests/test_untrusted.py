@@ -6,10 +6,10 @@ import struct
 import threading
 import zlib
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import EXAMPLES
 from PIL import Image
 
 from cbam_viz.explain import decoder, untrusted
@@ -18,8 +18,6 @@ from cbam_viz.explain.photo import FORMATS, Photo, PhotoError
 from cbam_viz.explain.untrusted import Excessive, check
 from cbam_viz.explain.view import ModelInput, View
 from cbam_viz.models.checkpoints import Preprocessing
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:

@@ -1,10 +1,9 @@
 """The geometry, against independent arithmetic and against what a network really sees."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers import EXAMPLES
 from PIL import Image
 from torchvision.models import resnet18
 from torchvision.transforms import v2
@@ -12,8 +11,6 @@ from torchvision.transforms import v2
 from cbam_viz.explain.view import MAX_ASPECT, ModelInput, View
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 PRE = Preprocessing(size=96, crop_resize=112)
 

@@ -7,15 +7,13 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pytest
 import torch
-from helpers import make_explanation, make_photo, overlay_of, pixels
+from helpers import EXAMPLES, lively, make_explanation, make_photo, overlay_of, pixels
 from PIL import Image
-from test_serving import lively
 
 from cbam_viz.explain.anatomy import Anatomy, dissect
 from cbam_viz.explain.explainer import Explainer
@@ -28,7 +26,6 @@ from cbam_viz.ui import bundle, viewer
 from cbam_viz.ui.standalone import standalone_html
 from cbam_viz.ui.viewer import payload
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 FIELDS = {f"layer{stage}.{i}": 20 * stage + 1 for stage in (1, 2, 3, 4) for i in range(6)}
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from helpers import EXAMPLES
 from PIL import Image
 
 from cbam_viz.models.sources import HUB_ID
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 COFFEE = EXAMPLES / "coffee.jpg"
 META = {"_type": "gradio.FileData"}
 #: No other picture here has this size: an answer that says it has read the secret one.
