@@ -1,7 +1,7 @@
 """The command line. What takes time to import is imported by the command that needs it."""
 
 import argparse
-import glob
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -10,13 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import __version__
+from .explain.photo_files import find_photos, folder_names
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and give its exit status: 0 done, 1 something failed, 2 wrong usage."""
     arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name or a class may hold what the terminal's encoding has not, or no encoding has.
+            # In JSON the escape of such a byte, \\udcff, is the one that JSON has for it too.
+            stream.reconfigure(errors="backslashreplace")
+    if getattr(arguments, "json", False) and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     try:
         return arguments.run(arguments)
+    except UnicodeError:  # a ValueError too, but never one of our own
+        raise
     except (ValueError, OSError) as error:  # our own errors are ValueErrors that explain themselves
         print(f"cbam-viz: {error}", file=sys.stderr)
         return 1
@@ -48,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _model(p)
     p.add_argument("--classes", metavar="FILE", help="class names, one a line, if it brings none")
+    p.add_argument("--planes", choices=("max-mean", "mean-max"),
+                   help="what its spatial attention sees, if nothing tells")  # fmt: skip
+    p.add_argument("--activation", choices=("softmax", "sigmoid"),
+                   help="one class is right, or each is for itself, if nothing tells")  # fmt: skip
     p.add_argument("--top-k", type=int, default=5, metavar="K", help="predictions (default 5)")
     p.add_argument("--view", choices=("whole", "crop"), default="whole",
                    help="the whole photo (default) or the evaluation crop")  # fmt: skip
@@ -62,8 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command("serve", _serve, "start the page, its HTTP API and MCP server")
     _model(p)
-    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    p.add_argument("--port", type=int, default=7860, help="default 7860")
+    p.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME, or "
+                   "127.0.0.1)")  # fmt: skip
+    p.add_argument("--port", type=int, help="default: $GRADIO_SERVER_PORT, or the first free one "
+                   "from 7860")  # fmt: skip
 
     command("models", _models, "list the models that can be named")
 
@@ -106,24 +122,6 @@ def _model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_photos(names: list[str]) -> list[Path]:
-    """Files for names, folders (with all below them) and globs, each once, in their order.
-
-    Names that start with a dot are left out of folders. A name that is nothing stays in the list:
-    reading it tells what is wrong.
-    """
-    found: dict[Path, None] = {}
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            below = (f for f in sorted(path.rglob("*")) if f.is_file())
-            found |= dict.fromkeys(f for f in below if not f.name.startswith("."))
-        else:
-            matches = [] if path.exists() else sorted(glob.glob(name, recursive=True))
-            found |= dict.fromkeys(Path(m) for m in matches or [name])
-    return list(found)
-
-
 def _explain(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -142,11 +140,15 @@ def _explain(arguments: argparse.Namespace) -> int:
     look = Look(**{n: v for n in names if (v := getattr(arguments, n)) is not None})
     if arguments.html and not arguments.out:
         raise ValueError("--html writes a file; say where with --out DIR")
-    explainer = Explainer.from_pretrained(arguments.model, arguments.classes)
-    photos = find_photos(arguments.photos)
+    photos = find_photos(arguments.photos, arguments.out)
     if not photos:
         raise ValueError(f"no photos in {', '.join(arguments.photos)}")
-    folders = _folders(photos) if arguments.out else {}
+    explainer = Explainer.from_pretrained(
+        arguments.model, arguments.classes, arguments.planes, arguments.activation
+    )
+    for note in explainer.facts.notes:
+        print(f"note: {note}", file=sys.stderr)
+    folders = folder_names(photos) if arguments.out else {}
     failed = []
     # The bar goes to standard error, and only where somebody is looking.
     for path in tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True):
@@ -169,7 +171,7 @@ def _explain(arguments: argparse.Namespace) -> int:
             answer: dict = {"photo": str(path)} | explanation.to_dict()
             if arguments.blocks:
                 answer["blocks"] = [b for b in answer["blocks"] if b["name"] in arguments.blocks]
-            tqdm.write(json.dumps(answer, ensure_ascii=False), file=sys.stdout)
+            tqdm.write(json.dumps(answer, ensure_ascii=False), file=sys.stdout)  # escapes: `main`
         else:
             likely = ", ".join(f"{p.label} {p.probability:.1%}" for p in explanation.predictions)
             tqdm.write(f"{path}: {likely}", file=sys.stdout)
@@ -178,16 +180,6 @@ def _explain(arguments: argparse.Namespace) -> int:
     for error in failed:
         print(f"not explained: {error}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _folders(photos: list[Path]) -> dict[Path, str]:
-    """A folder's name for each photo: its own, numbered where two photos share one."""
-    used: dict[str, int] = {}
-    folders = {}
-    for path in photos:
-        used[path.stem] = used.get(path.stem, 0) + 1
-        folders[path] = path.stem + (f"-{used[path.stem]}" if used[path.stem] > 1 else "")
-    return folders
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -9,22 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import ROOT
 from PIL import Image
 
 import cbam_viz
-from cbam_viz.cli import find_photos
+from cbam_viz import cli
+from cbam_viz.explain.photo_files import find_photos
+from cbam_viz.models.resnet import ResNetCBAM
 
 EXAMPLES = ROOT / "assets" / "examples"
 
 
-def run(*arguments, cwd=ROOT) -> subprocess.CompletedProcess:
+def run(*arguments, cwd=ROOT, **environment) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "cbam_viz", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         timeout=300,
     )
 
@@ -152,3 +155,107 @@ def test_finding_photos(folder):
     twice = find_photos([str(folder / "coffee.jpg"), str(folder / "*.jpg")])
     assert [f.name for f in twice] == ["coffee.jpg", "broken.jpg"]
     assert find_photos(["no*thing"]) == [Path("no*thing")]
+
+
+def test_a_folder_is_explained_twice_into_itself(tmp_path):
+    """Its other files are passed over, no photo shares a folder, and no picture is explained."""
+    for name in ("IMG_1.jpg", "IMG_1.png", "IMG_1-2.jpg", "img_1.JPG", "scan"):
+        shutil.copy(EXAMPLES / "coffee.jpg", tmp_path / name)
+    for name, content in {
+        "notes.txt": b"BM is how this begins",
+        "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+        "desktop.ini": b"[.ShellClassInfo]",
+        "clip.mp4": b"\0\0\0\x20ftypisom" + bytes(600),
+        "IMG_1.xmp": b"<x:xmpmeta/>",
+        "IMG_1.AAE": b"<?xml version='1.0'?>",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    for _ in range(2):
+        done = run("explain", tmp_path, "--out", tmp_path / "out", "--blocks", "layer4.1")
+        assert done.returncode == 0, done.stderr
+        assert "5 written to" in done.stderr
+        folders = [f.parent.name for f in (tmp_path / "out").glob("*/explanation.json")]
+        assert len(folders) == len({name.casefold() for name in folders}) == 5
+    again = run("explain", tmp_path, "--json", "--top-k", 1)
+    assert len(again.stdout.splitlines()) == 5, "what was written before is no photo to explain"
+
+
+def test_a_named_file_that_is_no_photo_is_an_error_and_an_empty_photo_is_one_too(tmp_path):
+    (tmp_path / "notes.txt").write_text("no photo")
+    assert run("explain", tmp_path).stderr.startswith("cbam-viz: no photos in ")
+    done = run("explain", tmp_path / "notes.txt")
+    assert done.returncode == 1
+    assert "not explained: " in done.stderr
+    (tmp_path / "lost.jpg").touch()
+    done = run("explain", tmp_path)
+    assert done.returncode == 1
+    assert "lost.jpg" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437"])
+def test_the_terminals_encoding_stops_nothing(encoding, tmp_path):
+    """Names in Chinese, with an emoji, and in bytes that are no UTF-8 at all."""
+    names = ["猫.jpg", "🐈.jpg", os.fsdecode(b"caf\xe9.jpg")]
+    for name in names:
+        shutil.copy(EXAMPLES / "coffee.jpg", tmp_path / name)
+    environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cbam_viz", "explain", str(tmp_path), "--json", "--top-k", "1"],
+        capture_output=True,
+        cwd=ROOT,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
+    assert sorted(Path(a["photo"]).name for a in answers) == sorted(names)
+    lines = run("explain", tmp_path, "--top-k", 1, **environment)
+    assert lines.returncode == 0, lines.stderr
+    assert "Traceback" not in lines.stderr
+    assert len(lines.stdout.splitlines()) == 3
+    assert "\\u732b.jpg" in lines.stdout
+    assert "\\udce9.jpg" in lines.stdout
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        UnicodeEncodeError("cp1252", "猫", 0, 1, "undefined"),
+        UnicodeDecodeError("gbk", b"\xff", 0, 1, "illegal"),
+        UnicodeError("label too long"),
+    ],
+)
+def test_a_fault_of_encodings_is_none_of_our_sentences(fault, monkeypatch):
+    def fail(_):
+        raise fault
+
+    monkeypatch.setattr(cli, "_models", fail)
+    with pytest.raises(UnicodeError):
+        cli.main(["models"])
+
+
+def test_what_was_assumed_of_weights_is_said_and_can_be_chosen(tmp_path):
+    state = ResNetCBAM("basic", (1, 1, 1, 1), num_classes=2).state_dict()
+    theirs = {k.replace("spatial_attention", "where"): v for k, v in state.items()}
+    torch.save(theirs | {"criterion.weight": torch.ones(2)}, tmp_path / "net.ckpt")
+    photo = EXAMPLES / "coffee.jpg"
+    done = run("explain", photo, "--model", tmp_path / "net.ckpt")
+    for words in ("--planes mean-max", "--activation sigmoid", "criterion.weight"):
+        assert words in done.stderr
+    done = run("explain", photo, "--model", tmp_path / "net.ckpt", "--json",
+               "--planes", "mean-max", "--activation", "sigmoid")  # fmt: skip
+    assert "--" not in done.stderr
+    assert json.loads(done.stdout)["activation"] == "sigmoid"
+
+
+def test_serve_listens_where_gradio_is_told_to(monkeypatch):
+    from cbam_viz.ui import launch
+
+    asked = []
+    monkeypatch.setattr(launch, "launch", lambda model, **options: asked.append(options))
+    for arguments in ([], ["--host", "0.0.0.0", "--port", "8000"]):
+        cli.main(["serve", *arguments])
+    # None: Gradio looks at GRADIO_SERVER_NAME and GRADIO_SERVER_PORT itself, as under app.py.
+    assert asked == [
+        {"server_name": None, "server_port": None},
+        {"server_name": "0.0.0.0", "server_port": 8000},
+    ]
