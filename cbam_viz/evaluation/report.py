@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from PIL import Image
 
+from ..render.lettering import legible
 from .attention import Attention, MapFigures, Maps
 from .evaluate import Evaluation
 from .predictions import CALIBRATION_BINS, Accuracy, Predictions
@@ -157,6 +159,10 @@ def _plot_classes(found: Predictions) -> Figure:
             axes.text(1.17, place, f"{r.top1:.0%}", fontsize=7, ha="right", va="center_baseline")
         axes.axvline(found.top1, color=_VERMILION, linewidth=1)
         axes.set_yticks(places, [f"{name} ({r.photos})" for name, r in some], fontsize=7)
+        for label in axes.get_yticklabels():  # in a font that has its characters
+            words = label.get_text()
+            words, face = legible(words, words.encode("ascii", "backslashreplace").decode(), 7)
+            label.set(text=words, fontproperties=FontProperties(fname=face.path, size=7))
         axes.tick_params(axis="y", length=0)
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=7)
         axes.set(xlim=(0, 1.2), ylim=(deep - 0.4, -0.6))  # the last column may be shorter

@@ -1,11 +1,14 @@
-"""Words on pictures: the font that comes with matplotlib, and room for every label."""
+"""Words on pictures: a font that has every character of them, and room for every label."""
 
+import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.font_manager import findSystemFonts
+from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
 # Colours of words and lines on a white ground, shared by all that is drawn.
@@ -15,11 +18,63 @@ AMBER, PALE_AMBER, DARK_AMBER = "#ffb000", "#fff0c7", "#704400"
 UNTRAINED = "Untrained gates: this means nothing"
 
 
+# Fonts with Chinese, Japanese and Korean that systems come with, by their files' names: Linux's,
+# macOS's and Windows'.
+_CJK = re.compile(
+    r"(noto|source).*(cjk|han).*(regular|medium)|noto.*cjk|wqy|droidsansfallback|arphic|uming|ukai"
+    r"|pingfang|hiragino|stheiti|heiti|songti|applesdgothic|arial unicode"
+    r"|msyh|deng|simhei|simsun|msjh|mingliu|yugoth|meiryo|msgothic|malgun|gulim",
+    re.IGNORECASE,
+)
+
+
 @lru_cache
 def font(px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans. Characters it has not come out as boxes."""
+    """DejaVu Sans, which comes with matplotlib. Characters it has not come out as boxes."""
+    return ImageFont.truetype(_dejavu(bold), px)
+
+
+def legible(
+    text: str, instead: str, px: int, bold: bool = False
+) -> tuple[str, ImageFont.FreeTypeFont]:
+    """A text from elsewhere, a class's name say, and a font that has all of its characters.
+
+    Args:
+        text: any text.
+        instead: what to write where no font of this system has them all; in Latin letters.
+        px: the font's size.
+        bold: where the font has it.
+
+    Returns:
+        The text, or what to write instead, and the font for it.
+    """
+    needed = {ord(c) for c in text if not c.isspace()}
+    if needed <= _characters(_dejavu(bold)):
+        return text, font(px, bold)
+    for file in _fonts_with_cjk():
+        if needed <= _characters(file):
+            return text, ImageFont.truetype(file, px)
+    return instead, font(px, bold)
+
+
+def _dejavu(bold: bool) -> str:
     file = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", file), px)
+    return str(Path(matplotlib.get_data_path(), "fonts", "ttf", file))
+
+
+@cache
+def _fonts_with_cjk() -> list[str]:
+    """Files of the system's fonts that may have Chinese."""
+    return sorted(file for file in findSystemFonts() if _CJK.match(Path(file).name))
+
+
+@cache
+def _characters(file: str) -> frozenset[int]:
+    """The characters that a font has; none for one that cannot be read."""
+    try:
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:

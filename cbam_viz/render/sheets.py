@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw
 
 from ..explain.explanation import BlockAttention, Explanation
 from ..explain.view import View
-from .lettering import AMBER, DARK_AMBER, INK, LINE, SOFT, TRACK, UNTRAINED, fitted, font
+from .lettering import AMBER, DARK_AMBER, INK, LINE, SOFT, TRACK, UNTRAINED, fitted, font, legible
 from .overlay import DEFAULT, Look, colour_table, overlay, resized
 
 # The contact sheet, in px.
@@ -130,14 +130,14 @@ def _put_head(
     _put_frame(draw, (MARGIN, MARGIN), photo)
     left, right = MARGIN + photo.width + 36, WIDTH - MARGIN
     draw.text((left, MARGIN + 20), "Spatial attention", INK, font(26, bold=True), anchor="ls")
-    name = fitted(explanation.model.name, plain, right - left)
-    draw.text((left, MARGIN + 46), name, SOFT, plain, anchor="ls")
+    name, face = legible(explanation.model.name, "model", 15)
+    draw.text((left, MARGIN + 46), fitted(name, face, right - left), SOFT, face, anchor="ls")
 
     legend, bars = right - 420, left + 320
     for i, prediction in enumerate(explanation.predictions[:5]):
         y = MARGIN + 92 + 28 * i
-        label = fitted(prediction.label, plain, bars - 16 - left)
-        draw.text((left, y), label, INK, plain, anchor="ls")
+        label, face = legible(prediction.label, f"class {prediction.index}", 15)
+        draw.text((left, y), fitted(label, face, bars - 16 - left), INK, face, anchor="ls")
         draw.rectangle((bars, y - 11, bars + 220, y), fill=TRACK)
         draw.rectangle((bars, y - 11, bars + 220 * prediction.probability, y), fill="#3b6ea5")
         share = f"{prediction.probability:.1%}"

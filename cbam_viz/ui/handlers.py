@@ -31,6 +31,8 @@ from .words import both, words
 MOST_PREDICTIONS = 10
 #: Most px of a photo in the zip, which has it once for each block.
 PACKED = 4_000_000
+#: Predictions that are given where nobody says how many.
+PREDICTIONS = 5
 #: The tabs, as links name them; the first is open to begin with.
 TABS = ("blocks", "inside")
 
@@ -50,26 +52,49 @@ class Handlers:
         self.explainers = explainers
         self.first = first
 
-    def explain(self, photo: str, model: str = "", top_k: int = 5) -> dict:
+    def explain(self, photo: str, model: str | None = None, top_k: int | None = None) -> dict:
         """Explain a photo: the predictions, and every block's channel and spatial attention.
 
         Args:
             photo: an image file.
-            model: name of a model of the catalogue, or a Hub id; the default model if empty.
-            top_k: number of predictions, at least 1.
+            model: name of a model of the catalogue, or a Hub id; the default model if null or "".
+            top_k: number of predictions, at least 1; 5 if null.
 
         Returns:
-            model, image_size [width, height], predictions (label, probability, index; most likely
-            first) and blocks from input to output (name, stride in input px, channel: C gate
-            values, spatial: rows of gate values), gates in (0, 1), to four decimals.
+            model, activation ("softmax" or "sigmoid"), image_size [width, height], predictions
+            (label, probability, index; most likely first) and blocks from input to output (name,
+            stride in input px, channel: C gate values, spatial: rows of gate values), gates in
+            (0, 1), to four decimals.
+        """
+        return self.explained(photo, model, top_k)[0].to_dict()
+
+    def explained(
+        self, photo: str | None, model: object = None, top_k: object = None, block: object = None
+    ) -> tuple[Explanation, str]:
+        """An explanation for clients that may send anything, and the block to show of it.
+
+        Raises:
+            Refused: an argument is not what it has to be; says what it is and what was expected.
         """
         if photo is None:
             raise Refused("No photo was given; send an image file.")
+        for name, value in (("model", model), ("block", block)):
+            if not isinstance(value, str | None):
+                raise Refused(f"{name} must be a {name}'s name, or null, not {_said(value)}")
+        if top_k is None:
+            top_k = PREDICTIONS
+        if isinstance(top_k, float) and top_k.is_integer():  # JSON has one kind of number
+            top_k = int(top_k)
+        if not isinstance(top_k, int) or isinstance(top_k, bool):
+            raise Refused(f"top_k must be a whole number, or null, not {_said(top_k)}")
         try:
             explainer = self.explainers.get(model or self.first)
-            return explainer.explain(UntrustedPhoto(photo), int(top_k)).to_dict()
-        except (ValueError, OverflowError) as error:
+            explanation = explainer.explain(UntrustedPhoto(photo), top_k)
+            block = block or explainer.open_at
+            explanation.block(block)
+        except ValueError as error:
             raise Refused(str(error)) from error
+        return explanation, block
 
     def look_at(
         self,
@@ -181,6 +206,12 @@ class Handlers:
         fields = receptive_fields(explainer.model)
         page = standalone_html(explanation, fields, anatomies, _object(state))
         return _for_download(page.encode(), "cbam-viz.html")
+
+
+def _said(value: object) -> str:
+    """What came, as it would be written in JSON, cut short."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _needed(result: Result) -> tuple[Explainer, Explanation]:

@@ -7,9 +7,9 @@ import gradio as gr
 from ..explain import decoder
 from ..models.checkpoints import list_checkpoints
 from ..models.sources import DEFAULT, SUFFIXES
-from . import inside, pieces, viewer
+from . import inside, mcp_tool, pieces, viewer
 from .examples import EXAMPLE_FILES
-from .handlers import MOST_PREDICTIONS, TABS, Handlers
+from .handlers import MOST_PREDICTIONS, PREDICTIONS, TABS, Handlers
 from .opened import Explainers
 from .visitors import Page
 from .words import translations, words
@@ -58,6 +58,7 @@ def build(model: str | None = None) -> gr.Blocks:
         gr.HTML(pieces.FOOTER)
         _wire(page, parts, handlers)
         _wire_public(handlers, first)
+    page.on_mcp_server = lambda server: mcp_tool.install(server, handlers.explained)
     # Nobody gets past the queue by calling a function directly.
     page.queue(max_size=64, default_concurrency_limit=2, api_open=False)
     return page
@@ -208,11 +209,15 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
 
 
 def _wire_public(handlers: Handlers, first: str) -> None:
-    """The public function, for gradio_client, plain HTTP and MCP.
+    """The public function, for gradio_client and plain HTTP; MCP's is `mcp_tool`.
 
     It has components of its own so that a file arrives here as it was sent.
     """
     with gr.Row(visible=False):
-        api = (photo_input(label="photo"), gr.Textbox(first), gr.Number(5))
-        answer = gr.JSON()
+        model = gr.Textbox(first, label="model")
+        top_k = gr.Number(PREDICTIONS, label="top_k", precision=0)
+        for given in (model, top_k):
+            given.preprocess = lambda value: value  # whatever it is: the handler finds the words
+        api = photo_input(label="photo"), model, top_k
+        answer = gr.JSON(label="explanation")
         gr.Button().click(handlers.explain, list(api), answer, api_name="explain")

@@ -9,6 +9,7 @@ does not is handed on as it is.
 import logging
 import os
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import gradio as gr
@@ -55,7 +56,23 @@ class Refused(gr.Error):
 
 
 class Page(gr.Blocks):
-    """`gr.Blocks` that takes nothing from visitors unchecked, and answers every fault in words."""
+    """`gr.Blocks` that takes nothing from visitors unchecked, and answers every fault in words.
+
+    Attributes:
+        on_mcp_server: called with Gradio's MCP server once it is made, before it is launched.
+    """
+
+    on_mcp_server: Callable[[object], None] | None = None
+
+    @property
+    def mcp_server_obj(self):
+        return self._mcp_server
+
+    @mcp_server_obj.setter
+    def mcp_server_obj(self, server) -> None:
+        self._mcp_server = server
+        if server is not None and self.on_mcp_server:
+            self.on_mcp_server(server)
 
     async def process_api(self, block_fn, inputs, *args, **kwargs):
         try:
@@ -67,6 +84,8 @@ class Page(gr.Blocks):
             raise Refused("this could not be done; the fault is the server's") from error
 
     async def preprocess_data(self, block_fn, inputs, *args, **kwargs):
+        if isinstance(inputs, list) and block_fn.api_visibility == "public":
+            inputs = inputs + [None] * (len(block_fn.inputs) - len(inputs))  # null: the default
         if not isinstance(inputs, list) or len(inputs) < len(block_fn.inputs):
             raise Refused(f"expected are {len(block_fn.inputs)} arguments, as a list")
         check_files(inputs)
@@ -75,7 +94,11 @@ class Page(gr.Blocks):
         except gr.Error as error:
             raise Refused(error.message, error.title) from error
         except Exception as error:  # of whatever class: a component took it for what it is not
-            raise Refused("an argument is not of the kind that is expected here") from error
+            names = ", ".join(str(getattr(c, "label", None) or "?") for c in block_fn.inputs)
+            raise Refused(
+                f"an argument is not of the kind that is expected here ({names}); a file is an "
+                'object: {"path": what an upload answered}'
+            ) from error
 
 
 def check_files(arguments: list) -> None:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
-from cbam_viz.render.lettering import fitted, font, spread
+from cbam_viz.render import lettering
+from cbam_viz.render.lettering import fitted, font, legible, spread
 
 
 def test_text_that_fits_is_left_alone():
@@ -46,3 +48,32 @@ def test_labels_never_overlap_and_keep_their_order():
         assert (between > 3 - 1e-9).all()
         assert middles[0] - widths[0] / 2 > -1e-9
         assert middles[-1] + widths[-1] / 2 < 500 + 1e-9
+
+
+def drawn(text: str, face) -> bytes:
+    image = Image.new("L", (400, 40), 0)
+    ImageDraw.Draw(image).text((5, 5), text, 255, face)
+    return image.tobytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["tabby cat", "Größe", "猫", "ネコ", "고양이", "กขค", "नमस्ते", "🐈", "cat 猫", "\ue000"]
+)
+@pytest.mark.parametrize("fonts", ["this system's", "none"])
+def test_no_class_name_is_drawn_as_boxes(text, fonts, monkeypatch):
+    if fonts == "none":
+        monkeypatch.setattr(lettering, "_fonts_with_cjk", lambda: [])
+    words, face = legible(text, "class 17", 20)
+    assert words in (text, "class 17")
+    boxes = {drawn(c, face) for c in "\ufff0\U0010fff0"}  # what a font draws for what it has not
+    assert not any(drawn(c, face) in boxes for c in words if not c.isspace())
+    if text.isascii() or text == "Größe":
+        assert words == text
+    elif fonts == "none":
+        assert words == "class 17"
+
+
+def test_chinese_is_drawn_where_the_system_has_a_font_for_it():
+    if not lettering._fonts_with_cjk():
+        pytest.skip("no font with Chinese on this system")
+    assert legible("摩托车", "class 72", 15)[0] == "摩托车"

@@ -1,11 +1,7 @@
 """The page in a real browser, and its public function over HTTP and MCP."""
 
-import ast
-import asyncio
-import base64
 import re
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -302,32 +298,6 @@ def test_http_errors_are_sentences_and_the_server_goes_on(client, tmp_path, cont
     with pytest.raises(AppError, match="at least 1"):
         client.predict(handle_file(COFFEE), "", 0, api_name="/explain")
     assert client.predict(handle_file(COFFEE), api_name="/explain")["image_size"] == [600, 400]
-
-
-def test_explain_is_an_mcp_tool(client, address):
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
-
-    async def ask():
-        async with (
-            streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _),
-            ClientSession(read, write) as session,
-        ):
-            await session.initialize()
-            tools = (await session.list_tools()).tools
-            photo = "data:image/jpeg;base64," + base64.b64encode(COFFEE.read_bytes()).decode()
-            called = await session.call_tool(tools[0].name, {"photo": photo, "top_k": 2})
-            return tools, called
-
-    with ThreadPoolExecutor(1) as pool:  # this thread has the browser's event loop
-        tools, called = pool.submit(asyncio.run, ask()).result()
-    assert [t.name for t in tools] == ["explain"]
-    assert "attention" in tools[0].description
-    assert not called.isError
-    # Gradio writes it as Python does, not as JSON.
-    answer = ast.literal_eval(re.search(r"\{.*\}", called.content[0].text, re.S)[0])
-    expected = Explainer.from_pretrained().explain(COFFEE, top_k=2).to_dict()
-    assert answer["predictions"] == expected["predictions"]
 
 
 def test_a_few_models_are_kept(tmp_path):
