@@ -18,7 +18,7 @@ from .layouts import PLANES, WeightsError, recognise, why_untrained
 from .neighbours import CONFIG, about, check_input, class_names, read_classes
 from .reading import read_weights
 from .resnet import ResNetCBAM
-from .sources import DEFAULT, catalogue, locate, weights_file
+from .sources import DEFAULT, catalogue, is_alone, locate, weights_file
 
 #: What can make probabilities of a network's outputs.
 ACTIVATIONS = ("softmax", "sigmoid")
@@ -123,7 +123,7 @@ def load_checkpoint(
     folder = found.path.parent if single else found.path
     path = found.path if single else weights_file(folder)
     beside = dict(found.about)
-    if not beside and (not single or _alone(path)):
+    if not beside and (not single or is_alone(path)):
         beside = about(folder)
     weights, digest = read_weights(path)
     chosen = {"planes": planes, "activation": activation}
@@ -140,14 +140,6 @@ def load_checkpoint(
             raise
         own = {"notes": [f"{CONFIG} beside it is not used: {error}."]}
         return _build(found.name, weights, digest, own | chosen)
-
-
-def _alone(path: Path) -> bool:
-    """Whether a file is the one that its folder's other files speak of."""
-    try:
-        return weights_file(path.parent) == path
-    except WeightsError:
-        return False
 
 
 def _names_in(weights: object) -> list[str] | None:

@@ -132,6 +132,12 @@ def weights_file(folder: Path) -> Path:
     return found[0]
 
 
+def is_alone(path: Path) -> bool:
+    """Whether a file of weights is the one that the other files of its folder speak of."""
+    found = _weights_in(path.parent.iterdir())
+    return not found or found == [path]
+
+
 def _weights_in(files: Iterable[Path]) -> list[Path]:
     """The files of weights to choose from: the standard one alone, or all of the best kind."""
     files = list(files)

@@ -1,5 +1,8 @@
 """The models that the page has open: those of the catalogue and the Hub, and a visitor's own."""
 
+import os
+import shutil
+import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -57,17 +60,30 @@ class Explainers:
 
 
 def own_explainer(files: list[str]) -> Explainer:
-    """An explainer of uploaded weights, and of the class names beside them.
+    """An explainer of uploaded weights, and of what was uploaded with them to describe them.
+
+    Args:
+        files: one file of weights, whatever it is called; perhaps a .txt with one class name a
+            line, and the .json files of `cbam_viz.models.neighbours`.
 
     Raises:
         WeightsError: there is not one file of weights among them, or it cannot be opened.
     """
-    weights = [f for f in files if f.lower().endswith(SUFFIXES)]
-    texts = [f for f in files if f.lower().endswith(".txt")]
-    if len(weights) != 1 or len(weights) + len(texts) != len(files) or len(texts) > 1:
-        given = ", ".join(Path(f).name for f in files)
+    paths = [Path(f) for f in files]
+    texts = [path for path in paths if path.suffix.lower() == ".txt"]
+    weights = [path for path in paths if path.suffix.lower() not in (".txt", ".json")]
+    if len(weights) != 1 or len(texts) > 1 or len({path.name for path in paths}) < len(paths):
+        given = ", ".join(path.name for path in paths)
         raise WeightsError(
             f"expected is one file of weights ({', '.join(SUFFIXES)}) and perhaps a .txt with one "
-            f"class name a line; given: {given}"
+            f"class name a line, and config.json; given: {given}"
         )
-    return Explainer.from_pretrained(weights[0], texts[0] if texts else None)
+    # Every upload lies in a folder of its own; here they lie together, as they belong.
+    with tempfile.TemporaryDirectory() as folder:
+        for path in paths:
+            try:
+                os.link(path, Path(folder, path.name))
+            except OSError:  # another disk, or one without links
+                shutil.copy(path, folder)
+        own = Path(folder, weights[0].name)
+        return Explainer.from_pretrained(own, texts[0] if texts else None)

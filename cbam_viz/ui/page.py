@@ -119,7 +119,7 @@ def _given(models: list[str], first: str) -> dict:
         parts["weights"] = gr.File(
             label=t("weights"),
             file_count="multiple",
-            file_types=[*SUFFIXES[:3], ".tar", ".txt"],
+            file_types=[*SUFFIXES, ".tar", ".txt", ".json"],
             height=120,
             elem_id="cv-weights",
         )

@@ -93,4 +93,5 @@ def _status(explanation: Explanation, opened: list[str]) -> str:
     # How the gates of the bundled models came by what they show.
     about = f"model_{explanation.model.name}"
     learnt = f"<br>{both(about)}" if about in words()["en"] else ""
-    return f"<p class='cv-status'>{' · '.join(parts)}{learnt}</p>"
+    notes = "".join(f"<br>{html.escape(note)}" for note in explanation.model.notes)
+    return f"<p class='cv-status'>{' · '.join(parts)}{learnt}{notes}</p>"

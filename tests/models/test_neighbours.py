@@ -124,7 +124,8 @@ def test_what_timm_says_and_cannot_be_followed_is_said(tmp_path):
 def test_a_file_opened_by_its_name_has_the_same_neighbours(tmp_path):
     save_for_hf(of_timm(mean=(0.1, 0.2, 0.3)), tmp_path, safe_serialization="both")
     assert load_checkpoint(tmp_path / "model.safetensors").preprocessing.mean == (0.1, 0.2, 0.3)
-    # Of two files a config.json speaks of the standard one alone.
+    torch.save(of_timm().state_dict(), tmp_path / "other.weights")  # whatever it is called
+    # Of several files a config.json speaks of the standard one alone.
     assert load_checkpoint(tmp_path / "pytorch_model.bin").preprocessing == Preprocessing()
 
 

@@ -13,7 +13,7 @@ from helpers import EXAMPLES, ROOT
 from PIL import Image
 
 from cbam_viz import Explainer, WeightsError
-from cbam_viz.ui.opened import Explainers
+from cbam_viz.ui.opened import Explainers, own_explainer
 
 COFFEE = EXAMPLES / "coffee.jpg"
 
@@ -298,6 +298,28 @@ def test_http_errors_are_sentences_and_the_server_goes_on(client, tmp_path, cont
     with pytest.raises(AppError, match="at least 1"):
         client.predict(handle_file(COFFEE), "", 0, api_name="/explain")
     assert client.predict(handle_file(COFFEE), api_name="/explain")["image_size"] == [600, 400]
+
+
+def test_uploads_are_opened_together_by_their_content(tmp_path):
+    import torch
+
+    from cbam_viz.models.resnet import resnet18_cbam
+
+    given = {}
+    for name in ("best model.dat", "config.json", "names.txt"):  # each in a folder of its own
+        given[name] = tmp_path / name[0] / name
+        given[name].parent.mkdir()
+    torch.save(resnet18_cbam(num_classes=2).state_dict(), given["best model.dat"])
+    given["config.json"].write_text('{"input": {"size": 96}, "activation": "sigmoid"}')
+    given["names.txt"].write_text("a\nb")
+    explainer = own_explainer([str(path) for path in given.values()])
+    assert explainer.facts.name == "best model.dat"
+    assert explainer.facts.activation == "sigmoid"
+    assert explainer.preprocessing.size == 96
+    assert explainer.classes == ("a", "b")
+    for wrong in (["names.txt"], ["best model.dat"] * 2, ["config.json", "names.txt"]):
+        with pytest.raises(WeightsError, match="expected is one file of weights"):
+            own_explainer([str(given[name]) for name in wrong])
 
 
 def test_a_few_models_are_kept(tmp_path):
