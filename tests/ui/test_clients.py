@@ -7,17 +7,16 @@ import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_explanation
+from helpers import EXAMPLES, make_explanation
 from PIL import Image
 
 from cbam_viz import Explainer
 from cbam_viz.ui.mcp_tool import small_overlay, summary
 
-COFFEE = Path(__file__).parents[1] / "assets" / "examples" / "coffee.jpg"
+COFFEE = EXAMPLES / "coffee.jpg"
 
 
 def request(url: str, body: bytes, kind: str = "application/json") -> dict:
