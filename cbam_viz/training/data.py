@@ -1,10 +1,12 @@
 """Photos in, batches out."""
 
+import json
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import torch
@@ -12,14 +14,19 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from torchvision import datasets
+from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
 from ..models.checkpoints import Preprocessing
 from .recipe import Recipe
 
-if TYPE_CHECKING:
-    from .teacher import LabelMaps
-
+IMAGENET_MEAN, IMAGENET_STD = Preprocessing.mean, Preprocessing.std
+#: ImageNet's 1000 class names in torchvision's order.
+IMAGENET_CLASSES = tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+#: A folder's file with the labels of the photos in it.
+LABELS_FILE = "labels.json"
+#: The label of a photo that has none.
+UNLABELLED = -1
 #: So many broken photos in a row are no accident.
 MOST_IN_A_ROW = 20
 
@@ -30,13 +37,24 @@ class Photos:
 
     Attributes:
         paths: of the photos.
-        labels: index into ``classes`` for each of them.
+        labels: index into ``classes`` for each of them, or `UNLABELLED`.
         classes: names, in the model's order.
+        folders: for each of them, which of the folders it lies in, where these are not the classes.
     """
 
     paths: list[str]
     labels: list[int]
     classes: tuple[str, ...]
+    folders: list[int] | None = None
+
+    @property
+    def groups(self) -> list[int]:
+        """What is balanced when photos are drawn: the class, or the folder of one without."""
+        if self.folders is None:
+            return self.labels
+        above = len(self.classes)
+        pairs = zip(self.labels, self.folders, strict=True)
+        return [above + folder if label == UNLABELLED else label for label, folder in pairs]
 
 
 class PhotoFolder(datasets.ImageFolder):
@@ -118,6 +136,79 @@ def find_photos(data: str | Path) -> tuple[Photos, Photos]:
     return train, Photos(val.paths, labels, train.classes)
 
 
+def find_imagenet_photos(data: str | Path) -> tuple[Photos, Photos]:
+    """Photos whose classes, known or not, are ImageNet's: to train on and to validate with.
+
+    Args:
+        data: a folder with ``train``, all photos in which and below it are taken, and ``val``. A
+            `LABELS_FILE` in a folder names the classes of the photos in it, 0 to 999 by file name;
+            in ``val`` every photo needs one.
+
+    Raises:
+        OSError: there is no such folder, or no photo in it.
+        ValueError: labels that are not such an object, or are of photos that are not there.
+    """
+    folder = Path(data)
+    found = []
+    for split in ("train", "val"):
+        if not (folder / split).is_dir():
+            raise FileNotFoundError(
+                f"no folder {str(folder / split)!r}; give one with train and val"
+            )
+        found.append(_all_below(folder / split))
+        if not found[-1].paths:
+            raise FileNotFoundError(f"no photos in {folder / split} or below it")
+    train, val = found
+    if UNLABELLED in val.labels:
+        path = val.paths[val.labels.index(UNLABELLED)]
+        raise ValueError(
+            f"{val.labels.count(UNLABELLED)} photos in {folder / 'val'} have no label, {path} is "
+            f"one; a {LABELS_FILE} beside them must give each a class, 0 to "
+            f"{len(IMAGENET_CLASSES) - 1}"
+        )
+    return train, val
+
+
+def _all_below(folder: Path) -> Photos:
+    paths, labels, folders = [], [], []
+    below = (d for d, _, _ in os.walk(folder, followlinks=True))
+    for i, place in enumerate(sorted(below)):
+        photos = sorted(
+            f for f in os.listdir(place) if f.lower().endswith(datasets.folder.IMG_EXTENSIONS)
+        )
+        known = read_labels(Path(place) / LABELS_FILE, photos)
+        paths += [os.path.join(place, f) for f in photos]
+        labels += [known.get(f, UNLABELLED) for f in photos]
+        folders += [i] * len(photos)
+    return Photos(paths, labels, IMAGENET_CLASSES, folders)
+
+
+def read_labels(path: Path, photos: Sequence[str]) -> dict[str, int]:
+    """Classes by file name, of a folder's `LABELS_FILE`; none if there is no such file.
+
+    Raises:
+        ValueError: it is not what it should be, or names photos that are not there.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        labels = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error})") from error
+    top = len(IMAGENET_CLASSES)
+    if not isinstance(labels, dict) or not all(
+        type(y) is int and 0 <= y < top for y in labels.values()
+    ):
+        raise ValueError(
+            f"{path} must hold an object with a class, 0 to {top - 1}, for each photo's file name"
+        )
+    if missing := sorted(set(labels) - set(photos)):
+        raise ValueError(
+            f"{path} names {len(missing)} photos that are not beside it, {missing[0]!r} is one"
+        )
+    return labels
+
+
 def _photos(samples, classes: tuple[str, ...]) -> Photos:
     paths, labels = zip(*samples, strict=True)
     return Photos([str(path) for path in paths], list(labels), classes)
@@ -144,14 +235,47 @@ def _split(photos: Photos) -> tuple[Photos, Photos]:
     return _photos(train, photos.classes), _photos(val, photos.classes)
 
 
+class CropLabels(NamedTuple):
+    """What the teachers say of a crop.
+
+    Attributes:
+        logits: of ImageNet's classes, float32 [1000].
+        evidence: where in the crop they see it, float32 [rows, columns], in (0, 1).
+    """
+
+    logits: Tensor
+    evidence: Tensor
+
+
+class SoftLabels(Protocol):
+    """Teachers that were asked about photos."""
+
+    def of(self, index: int, box: tuple[float, float, float, float]) -> CropLabels:
+        """What they say of a part of a photo, given as fractions of its width and height."""
+
+
+class Batch(NamedTuple):
+    """Photos and what is known of them; of a single photo the same without the first dimension.
+
+    Attributes:
+        photos: uint8 [N, 3, H, W].
+        labels: of the classes [N].
+        soft: the teachers' word on each; None where none were asked.
+    """
+
+    photos: Tensor
+    labels: Tensor
+    soft: CropLabels | None
+
+
 class PhotoSet(Dataset):
     """Photos as tensors. For one that cannot be read, the next in the list stands in.
 
     Args:
         photos: which.
         transform: of an upright RGB photo to a tensor.
-        crop: cuts the photo before that.
-        lessons: the teacher's word on each part of each photo, if there is a teacher.
+        crop: cuts the photo before that and, half of the times, turns left and right round.
+        soft: the teachers' word on each part of each photo, if there are teachers.
     """
 
     def __init__(
@@ -159,16 +283,15 @@ class PhotoSet(Dataset):
         photos: Photos,
         transform: Callable[[Image.Image], Tensor],
         crop: v2.RandomResizedCrop | None = None,
-        lessons: "LabelMaps | None" = None,
+        soft: SoftLabels | None = None,
     ):
-        self.photos, self.transform, self.crop, self.lessons = photos, transform, crop, lessons
+        self.photos, self.transform, self.crop, self.soft = photos, transform, crop, soft
 
     def __len__(self) -> int:
         return len(self.photos.paths)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int, Tensor, str | None]:
-        """A photo, its label, the teacher's logits (empty without one), and the path of the broken
-        photo that it stands in for, if it does."""
+    def __getitem__(self, index: int) -> tuple[Batch, str | None]:
+        """A photo, and the path of the broken photo that it stands in for, if it does."""
         for k in range(MOST_IN_A_ROW):
             i = (index + k) % len(self)
             try:
@@ -177,13 +300,16 @@ class PhotoSet(Dataset):
             except Exception:  # a damaged file makes decoders raise nearly anything
                 continue
             broken = self.photos.paths[index] if k else None
-            taught = torch.empty(0)
+            soft = None
             if self.crop:
                 place = self.crop.make_params([photo])
-                if self.lessons:
-                    taught = self.lessons.of(i, _fractions(place, photo.size))
+                if self.soft:
+                    soft = self.soft.of(i, _fractions(place, photo.size))
                 photo = self.crop.transform(photo, place)
-            return self.transform(photo), self.photos.labels[i], taught, broken
+                if torch.rand(()) < 0.5:
+                    photo = ImageOps.mirror(photo)
+                    soft = soft and soft._replace(evidence=soft.evidence.flip(-1))
+            return Batch(self.transform(photo), self.photos.labels[i], soft), broken
         raise ValueError(
             f"{MOST_IN_A_ROW} photos in a row cannot be read, the first is "
             f"{self.photos.paths[index]}; are these image files?"
@@ -203,9 +329,7 @@ def training_crop(recipe: Recipe, size: int) -> v2.RandomResizedCrop:
 
 def training_transform(recipe: Recipe) -> v2.Compose:
     """PIL photo to augmented uint8 tensor [3, H, W] of the same size."""
-    steps = [v2.RandomHorizontalFlip()]
-    if recipe.trivial_augment:
-        steps.append(v2.TrivialAugmentWide())
+    steps = [v2.TrivialAugmentWide()] if recipe.trivial_augment else []
     steps.append(v2.PILToTensor())
     if recipe.erasing:
         steps.append(v2.RandomErasing(recipe.erasing, value=127))
@@ -287,12 +411,11 @@ def training_loader(
     sampler: EpochSampler,
     size: int,
     workers: int,
-    lessons: "LabelMaps | None" = None,
+    soft: SoftLabels | None = None,
 ) -> DataLoader:
-    """Augmented uint8 batches [N, 3, size, size], labels [N], the teacher's logits (`PhotoSet`),
-    and paths of broken photos."""
+    """Augmented batches, size x size px, each with the paths of broken photos."""
     return DataLoader(
-        PhotoSet(photos, training_transform(recipe), training_crop(recipe, size), lessons),
+        PhotoSet(photos, training_transform(recipe), training_crop(recipe, size), soft),
         batch_size=recipe.batch_size,
         sampler=sampler,
         num_workers=workers,
@@ -313,7 +436,9 @@ def validation_loader(
     )
 
 
-def collate(items: list[tuple]) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+def collate(items: list[tuple[Batch, str | None]]) -> tuple[Batch, list[str]]:
     """A batch of `PhotoSet`'s items; of the paths of broken photos only those there are."""
-    photos, labels, taught = default_collate([item[:3] for item in items])
-    return photos, labels, taught, [item[3] for item in items if item[3] is not None]
+    singles, broken = zip(*items, strict=True)
+    photos, labels = default_collate([(b.photos, b.labels) for b in singles])
+    soft = default_collate([b.soft for b in singles]) if singles[0].soft else None
+    return Batch(photos, labels, soft), [path for path in broken if path is not None]

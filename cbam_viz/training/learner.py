@@ -1,6 +1,6 @@
 """A network that learns: the step that training repeats, and everything that the step changes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 import torch
@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models import ResNet
 
-from .data import Normalise, batch_transform
+from .data import Batch, CropLabels, Normalise, batch_transform
+from .initialisation import GATE_OPTIONS
 from .recipe import Recipe
-from .schedule import batch_shape, freeze, learning_rate_scale, make_optimizer
-from .start import GATE_OPTIONS
+from .schedule import batch_shape, begin_phase, learning_rate_scale, make_optimizer
 from .teacher import CLASSES as TEACHER_CLASSES
 
 
@@ -40,13 +40,19 @@ class Learner:
     ):
         self.recipe, self.pretrained, self.accelerator = recipe, pretrained, accelerator
         self.classes = classes
-        if recipe.teacher:
+        self.own_outputs = bool(recipe.teachers) and recipe.classes != "imagenet"
+        if self.own_outputs:
             model.fc = with_outputs(model.fc, TEACHER_CLASSES)
         self.model = model.to(accelerator.device, memory_format=torch.channels_last)
         self.ema = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
         ).requires_grad_(False)
         optimizer = make_optimizer(self.model, recipe, pretrained)
+        self.gates: dict[str, Tensor] = {}  # of the last pass, those that evidence is shown to
+        if recipe.evidence:
+            for name in recipe.evidence_blocks:
+                gate = self.model.get_submodule(name).spatial_attention
+                gate.register_forward_hook(self._keeper(name))
         self.parallel, self.optimizer = accelerator.prepare(self.model, optimizer)
         self.normalise = Normalise()
         self.mix = batch_transform(recipe, classes)
@@ -55,53 +61,71 @@ class Learner:
         self.steps = recipe.epochs * per_epoch
         self.warmup = int(recipe.warmup_epochs * per_epoch)
 
+    def _keeper(self, name: str):
+        def keep(module: nn.Module, args: tuple, gate: Tensor) -> None:
+            self.gates[name] = gate
+
+        return keep
+
     def begin_epoch(self, epoch: int) -> None:
-        """Freeze what is to be frozen, and seed what is drawn from here on."""
-        freeze(self.model, self.pretrained if epoch < self.recipe.frozen_epochs else set())
+        """Let learn what is to learn, and seed what is drawn from here on."""
+        phase, still = self.recipe.phase(epoch), self.recipe.fixed_statistics
+        begin_phase(self.model, phase, self.pretrained, still)
         process = self.accelerator.process_index
         torch.manual_seed(self.recipe.seed + self.step + 1_000_003 * process)
 
-    def learn(self, photos: Tensor, labels: Tensor, taught: Tensor) -> tuple[Tensor, Tensor]:
-        """One step on a uint8 batch [N, 3, H, W], resized as the step wants it.
-
-        Args:
-            photos: the batch.
-            labels: of the photos [N].
-            taught: the teacher's logits [N, TEACHER_CLASSES]; unused without one.
+    def learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step on a batch, resized as the step wants it.
 
         Returns:
-            The mean loss and the number of photos that were told right, both on the device.
+            The mean loss and the number of photos that were told right, both on the device. Of
+            photos without labels, what the teachers say is right.
         """
         scale = learning_rate_scale(self.step, self.steps, self.warmup)
+        scale *= self.recipe.phase(self.step // self.per_epoch).rate
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * scale
-        x = self.normalise(photos)
+        x = self.normalise(batch.photos)
         shape = batch_shape(self.recipe, self.step, self.per_epoch)
         if shape != x.shape[2:]:
             x = F.interpolate(x, shape, mode="bilinear", antialias=True)
             x = x.contiguous(memory_format=torch.channels_last)
-        x, targets = self.mix(x, labels)
-        outputs = self.parallel(x)
-        logits = outputs[:, : self.classes]
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
-        if self.recipe.teacher:
-            loss += self.recipe.teacher * distillation(outputs[:, self.classes :], taught)
+        loss, right = self._loss(x, batch.labels, batch.soft)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.ema.update_parameters(self.model)
         self.step += 1
-        return loss.detach(), (logits.argmax(1) == labels).sum()
+        return loss.detach(), right
+
+    def _loss(self, x: Tensor, labels: Tensor, soft: CropLabels | None) -> tuple[Tensor, Tensor]:
+        """The loss of a batch of model input, and how many of it were told right."""
+        recipe = self.recipe
+        if recipe.classes == "imagenet":
+            logits = taught = self.parallel(x)
+            labels, loss = soft.logits.argmax(1), 0.0
+        else:
+            x, targets = self.mix(x, labels)
+            outputs = self.parallel(x)
+            logits, taught = outputs[:, : self.classes], outputs[:, self.classes :]
+            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        if recipe.teachers:
+            loss = loss + recipe.teacher * distillation(taught, soft.logits)
+        if recipe.evidence:
+            sides = x.shape[2:]
+            loss = loss + recipe.evidence * evidence_loss(self.gates, soft.evidence, sides)
+            self.gates.clear()
+        return loss, (logits.argmax(1) == labels).sum()
 
     @torch.no_grad()
-    def validate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    def validate(self, batches: Iterable[Batch]) -> float:
         """Top-1 of the averaged weights, 0 to 1, on a prepared loader's batches, all of them."""
         self.ema.eval()
         right, seen = 0, 0
-        for photos, labels, _ in batches:
+        for batch in batches:
             with self.accelerator.autocast():
-                logits = self.ema(self.normalise(photos))[:, : self.classes]
-            hits = self.accelerator.gather_for_metrics(logits.argmax(1) == labels)
+                logits = self.ema(self.normalise(batch.photos))[:, : self.classes]
+            hits = self.accelerator.gather_for_metrics(logits.argmax(1) == batch.labels)
             right, seen = right + hits.sum().item(), seen + len(hits)
         return right / seen
 
@@ -142,10 +166,46 @@ def with_outputs(head: nn.Linear, more: int) -> nn.Linear:
 
 
 def distillation(logits: Tensor, taught: Tensor) -> Tensor:
-    """Mean divergence of a network's word from its teacher's, both logits [N, classes].
+    """Mean divergence of a network's answer from its teachers', both logits [N, classes].
 
     Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network" (arXiv 1503.02531),
     section 2, at a temperature of 1.
     """
     ours, theirs = (F.log_softmax(x.float(), 1) for x in (logits, taught))
     return F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+
+
+def evidence_loss(gates: Mapping[str, Tensor], shown: Tensor, sides: tuple[int, int]) -> Tensor:
+    """Mean cross-entropy of spatial gates with where the teachers' evidence lies, over all blocks.
+
+    Args:
+        gates: of each block [N, 1, rows, columns], in (0, 1).
+        shown: the teachers' evidence over the input [N, rows, columns], in (0, 1).
+        sides: height and width of the input in px.
+    """
+    losses = []
+    for gate in gates.values():
+        target = at_cells(shown, gate.shape[2:], sides)
+        gate = gate[:, 0].float().clamp(1e-4, 1 - 1e-4)
+        losses.append(F.binary_cross_entropy(gate, target))
+    return torch.stack(losses).mean()
+
+
+def at_cells(shown: Tensor, cells: tuple[int, int], sides: tuple[int, int]) -> Tensor:
+    """A map over the input read off where a gate's cells are centred: cell i of stride s at s*i px.
+
+    Args:
+        shown: [N, rows, columns] over the whole input.
+        cells: rows and columns of the gate.
+        sides: height and width of the input in px.
+
+    Returns:
+        [N, *cells].
+    """
+    ys, xs = (
+        (torch.arange(n, device=shown.device) * -(-side // n) + 0.5) / side * 2 - 1
+        for n, side in zip(cells, sides, strict=True)
+    )
+    grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
+    grid = grid.expand(len(shown), -1, -1, -1)
+    return F.grid_sample(shown[:, None], grid, padding_mode="border", align_corners=False)[:, 0]

@@ -1,13 +1,70 @@
 """A recipe: everything that decides what a trained model is, in one small TOML file."""
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
+
+import torch
 
 from ..models.resnet import CONSTRUCTORS
 
 RECIPES = files(__package__) / "recipes"
+#: The four stages of residual blocks.
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+#: What a phase can let learn, besides the network's top-level modules by their names.
+PARTS = ("all", "fresh", "gates", "norms")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs in which the same parts learn, at the same rates, from photos of the same sizes.
+
+    Raises:
+        ValueError: a field is of the wrong type or out of its range.
+    """
+
+    epochs: int = 1
+    learns: tuple[str, ...] = ("all",)
+    """What learns; all else stands still, and its batch norms do not measure. Top-level modules by
+    name ("layer4", "fc"), "gates" and "norms" (the scales and shifts of the trunk's batch norms)
+    wherever they are, "fresh" (the top-level modules that had no pretrained weights), or "all"."""
+    rate: float = 1.0
+    """All learning rates are multiplied with this."""
+    sides: tuple[int, int] = (128, 192)
+    """Least and greatest: each batch's height and width in px are drawn from these, in steps of
+    16 px. Photos of many sizes and shapes are what the finished model will see."""
+
+    def __post_init__(self):
+        if type(self.rate) is int:
+            object.__setattr__(self, "rate", float(self.rate))
+        for name in ("learns", "sides"):  # TOML has lists
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        if type(self.epochs) is not int or not 1 <= self.epochs <= 10_000:
+            raise ValueError(f"epochs of a phase must be 1 to 10000, not {self.epochs!r}")
+        if type(self.rate) is not float or not 0 < self.rate <= 100:
+            raise ValueError(f"rate of a phase must be above 0, at most 100, not {self.rate!r}")
+        known = (*PARTS, "conv1", "bn1", *STAGES, "fc")
+        words = self.learns if isinstance(self.learns, tuple) else (self.learns,)
+        if not words or (unknown := [w for w in words if w not in known]):
+            raise ValueError(
+                f"learns of a phase must name some of {', '.join(known)}, not "
+                f"{', '.join(map(repr, unknown if words else words)) or 'nothing'}"
+            )
+        sides = self.sides
+        if not (
+            isinstance(sides, tuple)
+            and len(sides) == 2
+            and all(type(v) is int for v in sides)
+            and 32 <= sides[0] <= sides[1] <= 2048
+        ):
+            raise ValueError(
+                "sides of a phase must be [least side, greatest side], 32 to 2048 px, e.g. "
+                f"[128, 192], not {sides!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -25,12 +82,16 @@ class Recipe:
     init: str = "torchvision"
     """"torchvision" (its ImageNet weights), "scratch", an .npz of a folded trunk, or anything that
     `load_checkpoint` opens."""
-    epochs: int = 10
-    frozen_epochs: int = 0
-    """For this long, only what had no pretrained weights learns (stages are frozen whole)."""
-    sizes: list[list[int]] = field(default_factory=lambda: [[0, 128, 192]])
-    """[first epoch, least, greatest]: each batch's height and width in px are drawn from these, in
-    steps of 16 px. Photos of many sizes and shapes are what the finished model will see."""
+    stride_in_conv1: bool = False
+    """Of an .npz as `init`: its downsampling bottlenecks have their stride in the first convolution
+    (1x1), not as torchvision's in the second (3x3), which is then fitted to it."""
+    classes: str = "folders"
+    """"folders": the class folders' names. "imagenet": ImageNet's 1000, known from the start and
+    held by the teachers alone; photos need no labels."""
+    phases: tuple[Phase, ...] = (Phase(epochs=10),)
+    """What learns when: tables [[phases]], one after the other."""
+    fixed_statistics: bool = False
+    """Batch norms keep the statistics that they start with; their scales and shifts can learn."""
     batch_size: int = 64
     """Photos in a step, all processes together."""
     optimizer: str = "adamw"
@@ -56,10 +117,18 @@ class Recipe:
     """Of Beta(mixup, mixup), from which the shares of two blended photos are drawn; 0 is none."""
     cutmix: float = 0.0
     """The same for a box pasted from another photo. With both, each batch gets one of the two."""
-    teacher: float = 0.0
-    """Weight of what a network with ImageNet's 1000 classes says of the same crop, beside the
-    labels' weight of 1. It is learnt through outputs of its own that the finished model lacks; 0
-    is no teacher."""
+    teachers: tuple[str, ...] = ()
+    """Networks that know ImageNet's 1000 classes and are asked about each crop: names of
+    `cbam_viz.training.teacher.TEACHERS`, or "init", the plain network that `init` names, as its
+    makers have it. Of several the mean counts."""
+    teacher: float = 1.0
+    """Weight of the teachers' soft labels, beside the labels' weight of 1. With classes from folders
+    they are learnt through outputs of their own that the finished model lacks."""
+    evidence: float = 0.0
+    """Weight of showing each of `evidence_blocks`' spatial gates where the teachers' evidence
+    lies (attention transfer); 0 is not to show it."""
+    evidence_blocks: tuple[str, ...] = ()
+    """Blocks by torchvision's paths, e.g. "layer4.0"."""
     class_balance: float = 0.5
     """A photo is drawn with weight (photos of its class) ** -class_balance."""
     ema: float = 0.998
@@ -77,9 +146,14 @@ class Recipe:
     def __post_init__(self):
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.type is float and type(value) is int:
+            if f.name in _LISTS:
+                of, words = _LISTS[f.name]
+                if not isinstance(value, list | tuple) or not all(isinstance(v, of) for v in value):
+                    raise ValueError(f"{f.name} must be a list of {words}, not {value!r}")
+                object.__setattr__(self, f.name, tuple(value))
+            elif f.type is float and type(value) is int:
                 object.__setattr__(self, f.name, float(value))
-            elif f.name != "sizes" and type(value) is not f.type:
+            elif type(value) is not f.type:
                 raise ValueError(f"{f.name} must be a {f.type.__name__}, not {value!r}")
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:  # this way round, NaN is refused too
@@ -89,26 +163,53 @@ class Recipe:
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
                 )
-        if not _are_sizes(self.sizes):
+        if not self.phases:
+            raise ValueError("phases is empty; at least one table [[phases]] says what learns")
+        if self.teachers and (self.mixup or self.cutmix):
+            raise ValueError("soft labels hold for one photo; set mixup and cutmix to 0")
+        if self.classes == "imagenet" and not (self.teachers and self.teacher):
             raise ValueError(
-                "sizes must be triples [first epoch, least side, greatest side], from epoch 0 in "
-                "rising order, 32 to 2048 px, e.g. [[0, 112, 112], [7, 96, 160]], not "
-                f"{self.sizes!r}"
+                'with classes = "imagenet" the teachers hold the outputs; name some as `teachers`'
             )
-        if self.teacher and (self.mixup or self.cutmix):
-            raise ValueError("a teacher's word holds for one photo; set mixup and cutmix to 0")
+        if self.evidence:
+            self._check_evidence()
         if self.view_size and not 32 <= self.view_size <= 2048:
             raise ValueError(f"view_size must be 32 to 2048, or 0, not {self.view_size}")
 
-    def sides(self, epoch: int) -> tuple[int, int]:
-        """Least and greatest side of a batch in px, in an epoch counted from 0."""
-        return [(least, greatest) for first, least, greatest in self.sizes if first <= epoch][-1]
+    def _check_evidence(self) -> None:
+        if not self.teachers or not self.evidence_blocks or self.plain:
+            raise ValueError(
+                "evidence is shown to gates by teachers; it needs `teachers`, `evidence_blocks` "
+                "and a network that is not plain"
+            )
+        if self.trivial_augment or self.erasing:
+            raise ValueError(
+                "evidence lies where the teachers saw it; set trivial_augment to false and "
+                "erasing to 0, which move or blot out parts of a photo"
+            )
+        with torch.device("meta"):
+            blocks = CONSTRUCTORS[self.model]().blocks()
+        if unknown := [b for b in self.evidence_blocks if b not in blocks]:
+            raise ValueError(
+                f"evidence_blocks names {', '.join(unknown)}; {self.model} has {', '.join(blocks)}"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """Of all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def phase(self, epoch: int) -> Phase:
+        """The phase of an epoch counted from 0."""
+        for phase in self.phases:
+            epoch -= phase.epochs
+            if epoch < 0:
+                return phase
+        raise IndexError(f"the recipe has {self.epochs} epochs")
 
 
 #: Lowest and highest value of each number.
 _RANGES = {
-    "epochs": (1, 10_000),
-    "frozen_epochs": (0, 10_000),
     "batch_size": (2, 65_536),
     "lr": (0, 10),
     "pretrained_lr": (0, 10),
@@ -122,24 +223,24 @@ _RANGES = {
     "mixup": (0, 100),
     "cutmix": (0, 100),
     "teacher": (0, 100),
+    "evidence": (0, 100),
     "class_balance": (0, 1),
     "ema": (0, 0.999999),
     "seed": (0, 2**31),
     "val_every": (0, 10_000),
     "temperature": (0.01, 100),
 }
-_CHOICES = {"model": tuple(CONSTRUCTORS), "optimizer": ("adamw", "sgd")}
-
-
-def _are_sizes(sizes: object) -> bool:
-    def triple(t: object) -> bool:
-        return isinstance(t, list) and len(t) == 3 and all(type(v) is int for v in t)
-
-    if not (isinstance(sizes, list) and sizes and all(triple(t) for t in sizes)):
-        return False
-    epochs = [first for first, _, _ in sizes]
-    rising = epochs[0] == 0 and epochs == sorted(set(epochs))
-    return rising and all(32 <= least <= greatest <= 2048 for _, least, greatest in sizes)
+_CHOICES = {
+    "model": tuple(CONSTRUCTORS),
+    "classes": ("folders", "imagenet"),
+    "optimizer": ("adamw", "sgd"),
+}
+#: Of each field that is a list: what its items are, and what to call them.
+_LISTS = {
+    "phases": (Phase, "tables"),
+    "teachers": (str, "names"),
+    "evidence_blocks": (str, "blocks' names"),
+}
 
 
 def recipes() -> list[str]:
@@ -157,11 +258,17 @@ def load_recipe(name: str) -> Recipe:
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if not path.is_file():
         raise ValueError(f"no recipe {name!r}; there are: {', '.join(recipes())}, or a .toml file")
-    known = [f.name for f in fields(Recipe)]
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-        if unknown := set(values) - set(known):
-            raise ValueError(f"unknown {', '.join(sorted(unknown))}; known are {', '.join(known)}")
-        return Recipe(**values)
+        if isinstance(tables := values.get("phases"), list):
+            values["phases"] = [_filled(Phase, t) if isinstance(t, dict) else t for t in tables]
+        return _filled(Recipe, values)
     except ValueError as error:
         raise ValueError(f"recipe {name!r}: {error}") from error
+
+
+def _filled(of: type, values: dict) -> Recipe | Phase:
+    known = [f.name for f in fields(of)]
+    if unknown := set(values) - set(known):
+        raise ValueError(f"unknown {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    return of(**values)

@@ -2,11 +2,13 @@
 
 import math
 import random
+from collections.abc import Sequence
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 
-from .recipe import Recipe
+from .recipe import Phase, Recipe
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe, pretrained: set[str]) -> list[dict]:
@@ -47,15 +49,44 @@ def learning_rate_scale(step: int, steps: int, warmup: int) -> float:
 
 def batch_shape(recipe: Recipe, step: int, per_epoch: int) -> tuple[int, int]:
     """Height and width of a step's batch in px; the same whenever and wherever it is asked."""
-    least, greatest = recipe.sides(step // per_epoch)
+    least, greatest = recipe.phase(step // per_epoch).sides
     draw = random.Random(recipe.seed * 1_000_003 + step)
     return draw.randrange(least, greatest + 1, 16), draw.randrange(least, greatest + 1, 16)
 
 
-def freeze(model: nn.Module, frozen: set[str]) -> None:
-    """Training mode, but for the top-level modules named: they neither learn nor measure."""
+def learns(name: str, is_norm: bool, words: Sequence[str], pretrained: set[str]) -> bool:
+    """Whether a parameter learns in a phase.
+
+    Args:
+        name: of the parameter, under torchvision's names.
+        is_norm: whether it is a batch norm's.
+        words: the phase's `learns`.
+        pretrained: top-level modules that started from pretrained weights.
+    """
+    top = name.split(".")[0]
+    is_gate = "_attention." in name
+    return (
+        "all" in words
+        or top in words
+        or ("fresh" in words and top not in pretrained)
+        or ("gates" in words and is_gate)
+        or ("norms" in words and is_norm and not is_gate)
+    )
+
+
+def begin_phase(model: nn.Module, phase: Phase, pretrained: set[str], still: bool = False) -> None:
+    """Let learn what a phase lets learn; what does not learn does not measure either.
+
+    Args:
+        model: is put into training mode, but for the batch norms that stand still.
+        phase: says what learns.
+        pretrained: top-level modules that started from pretrained weights.
+        still: whether no batch norm measures.
+    """
     model.train()
-    for name, child in model.named_children():
-        child.requires_grad_(name not in frozen)
-        if name in frozen:
-            child.eval()
+    for prefix, module in model.named_modules():
+        is_norm = isinstance(module, _BatchNorm)
+        for name, p in module.named_parameters(prefix, recurse=False):
+            p.requires_grad_(learns(name, is_norm, phase.learns, pretrained))
+        if is_norm:
+            module.train(module.weight.requires_grad and not still)

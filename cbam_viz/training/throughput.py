@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .recipe import Recipe
+from .data import Batch
+from .recipe import Phase, Recipe
 from .train import Run
 
 
@@ -23,7 +24,7 @@ def throughput(
     Both are measured in turn, round after round, at the greatest side of the recipe's last size
     and with nothing frozen: training steps as `train` takes them, from files to averaged weights;
     and bare passes, forward and backward, on one batch of random numbers. Weights make no
-    difference, so none are fetched, and no teacher is asked: it is, once, before training.
+    difference, so none are fetched, and no teachers are asked: they are, once, before training.
 
     Args:
         recipe: says what a step is.
@@ -36,8 +37,10 @@ def throughput(
         Photos/s of training, photos/s of the bare passes, and the first over the second: medians
         over the rounds each, so that the third is of ratios taken in turn.
     """
-    side = recipe.sizes[-1][2]
-    recipe = replace(recipe, init="scratch", frozen_epochs=0, sizes=[[0, side, side]], teacher=0.0)
+    side = recipe.phases[-1].sides[1]
+    recipe = replace(
+        recipe, init="scratch", phases=(Phase(sides=(side, side)),), teachers=(), evidence=0.0
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = Run(recipe, data, Path(folder), workers)
     learner, n = run.learner, recipe.batch_size
@@ -52,7 +55,7 @@ def throughput(
         run.accelerator.backward(loss)
         return loss
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    def batches() -> Iterator[Batch]:
         while True:
             yield from run.batches(side)
 
@@ -72,7 +75,7 @@ def throughput(
         # Each worker makes two batches ahead: those that were made before the clock starts are
         # not counted.
         warmup = 1 + 2 * run.workers
-        fed.append(rate(lambda source=source: learner.learn(*next(source))[0], warmup))
+        fed.append(rate(lambda source=source: learner.learn(next(source))[0], warmup))
         source.close()
     ratios = (a / b for a, b in zip(fed, unfed, strict=True))
     return statistics.median(fed), statistics.median(unfed), statistics.median(ratios)

@@ -25,22 +25,24 @@ from tqdm import tqdm
 from ..models.checkpoints import Checkpoint, Preprocessing, assemble, read_weights, save_checkpoint
 from ..models.layouts import why_untrained
 from .data import (
+    Batch,
     EpochSampler,
     Normalise,
     Photos,
+    find_imagenet_photos,
     find_photos,
     training_loader,
     validation_loader,
 )
+from .initialisation import build, initial, load_plain_state
 from .learner import Learner
-from .log import RunLog
+from .progress import RunLog
 from .recipe import Recipe
 from .saving import save_whole
-from .start import build, load_plain, start
 from .teacher import label_maps
 
-# In a run's folder: what it goes on from, its model, the teacher's word on its photos.
-LAST, MODEL, TAUGHT = "last.pt", "model", "teacher.npy"
+# In a run's folder: what it goes on from, its model, the teachers' soft labels of its photos.
+LAST, MODEL, SOFT = "last.pt", "model", "teacher.npy"
 SAVE_EVERY_S = 120
 REPORT_EVERY = 20  # steps: a report waits for what the device is doing
 BROKEN_AT_MOST = 0.01
@@ -92,7 +94,9 @@ class Run:
         self.accelerator = Accelerator(
             dataloader_config=DataLoaderConfiguration(split_batches=True),
             kwargs_handlers=[
-                DistributedDataParallelKwargs(find_unused_parameters=recipe.frozen_epochs > 0)
+                DistributedDataParallelKwargs(
+                    find_unused_parameters=any(p.learns != ("all",) for p in recipe.phases)
+                )
             ],
         )
         self.writes = self.accelerator.is_main_process
@@ -100,15 +104,16 @@ class Run:
             workers = len(os.sched_getaffinity(0)) // self.accelerator.num_processes
         self.workers = workers
         with self.accelerator.main_process_first():  # it downloads, the others find it there
-            self.photos, self.held = find_photos(data)
-        self.sampler = EpochSampler(self.photos.labels, recipe.class_balance, recipe.seed)
+            find = find_imagenet_photos if recipe.classes == "imagenet" else find_photos
+            self.photos, self.validation = find(data)
+        self.sampler = EpochSampler(self.photos.groups, recipe.class_balance, recipe.seed)
         self.broken: set[str] = set()
         self.last = out / LAST
         out.mkdir(parents=True, exist_ok=True)
-        self.lessons = None
-        if recipe.teacher:
+        self.soft = None
+        if recipe.teachers:
             with self.accelerator.local_main_process_first():  # it asks, the others read
-                self.lessons = label_maps(self.photos, out / TAUGHT, self.accelerator, workers)
+                self.soft = label_maps(self.photos, out / SOFT, recipe, self.accelerator, workers)
         self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
         self.saved = time.monotonic()
 
@@ -116,13 +121,13 @@ class Run:
         """Go on to the end of the epoch, or to the step ``stop`` if that comes first."""
         began, learner = time.monotonic(), self.learner
         epoch, done = divmod(learner.step, learner.per_epoch)
-        _, size = self.recipe.sides(epoch)
+        _, size = self.recipe.phase(epoch).sides
         log.bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
         self.sampler.set_position(epoch, done * self.recipe.batch_size)
         learner.begin_epoch(epoch)
         tally = torch.zeros(3, device=self.accelerator.device)  # sum of losses, right, seen
         for batch in islice(self.batches(size), stop - learner.step):
-            tally += self._learn(*batch)
+            tally += self._learn(batch)
             log.bar.update()
             if learner.step % REPORT_EVERY == 0:
                 loss, accuracy = self._means(tally)
@@ -144,19 +149,17 @@ class Run:
             log.table()
         self.save()
 
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def batches(self, size: int) -> Iterator[Batch]:
         """What is left of the sampler's epoch, as `Learner.learn` takes it; size x size px."""
         return self._watched(
-            training_loader(
-                self.photos, self.recipe, self.sampler, size, self.workers, self.lessons
-            )
+            training_loader(self.photos, self.recipe, self.sampler, size, self.workers, self.soft)
         )
 
     def validate(self) -> float:
         """Top-1 of the averaged weights on the validation photos, 0 to 1."""
         pre = preprocessing(self.recipe)
         return self.learner.validate(
-            self._watched(validation_loader(self.held, self.recipe, pre, self.workers))
+            self._watched(validation_loader(self.validation, self.recipe, pre, self.workers))
         )
 
     def save(self) -> None:
@@ -172,7 +175,7 @@ class Run:
         state |= {k: state[k] / self.recipe.temperature for k in ("fc.weight", "fc.bias")}
         if self.recipe.plain:
             model = build(replace(self.recipe, plain=False), len(self.photos.classes))
-            load_plain(model, state)
+            load_plain_state(model, state)
         else:
             model = assemble(dict(self.learner.model._hub_mixin_config), state)
         if self.writes:
@@ -188,18 +191,18 @@ class Run:
             )
         return folder
 
-    def _learn(self, photos: Tensor, labels: Tensor, taught: Tensor) -> Tensor:
+    def _learn(self, batch: Batch) -> Tensor:
         try:
-            loss, right = self.learner.learn(photos, labels, taught)
+            loss, right = self.learner.learn(batch)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
             raise ValueError(
                 f"too little memory for a batch of {self.recipe.batch_size} photos of "
-                f"{photos.shape[-1]} px; lower `batch_size` in the recipe, the learning rates in "
-                "proportion, or the sides in `sizes`"
+                f"{batch.photos.shape[-1]} px; lower `batch_size` in the recipe, the learning rates "
+                "in proportion, or the `sides` of its phases"
             ) from error
-        n = len(labels)
+        n = len(batch.labels)
         return torch.stack([loss * n, right, torch.full_like(right, n)])
 
     def _means(self, tally: Tensor) -> tuple[float, float]:
@@ -212,10 +215,10 @@ class Run:
             )
         return losses / seen, right / seen
 
-    def _watched(self, loader: DataLoader) -> Iterator[tuple[Tensor, ...]]:
+    def _watched(self, loader: DataLoader) -> Iterator[Batch]:
         """A loader's batches, on the device; broken photos are named, and too many stop it."""
-        of = len(self.photos.paths) + len(self.held.paths)
-        for *batch, broken in self.accelerator.prepare(loader):
+        of = len(self.photos.paths) + len(self.validation.paths)
+        for batch, broken in self.accelerator.prepare(loader):
             for path in set(broken) - self.broken:
                 self.broken.add(path)
                 tqdm.write(f"skipped, cannot be read ({len(self.broken)}): {path}", sys.stderr)
@@ -225,7 +228,7 @@ class Run:
                     f"{BROKEN_AT_MOST:.0%}; one of them is {min(self.broken)}. Remove them or "
                     "fetch them again"
                 )
-            yield tuple(batch)
+            yield batch
 
 
 def _begin(
@@ -246,7 +249,7 @@ def _begin(
         model = build(recipe, len(photos.classes), **state["options"])
         pretrained = set(state["pretrained"])
     else:
-        model, pretrained = start(recipe, photos.classes, lambda: _some(photos, recipe))
+        model, pretrained = initial(recipe, photos.classes, lambda: _some(photos, recipe))
     learner = Learner(recipe, model, pretrained, len(photos.classes), per_epoch, accelerator)
     if state:
         learner.load_state_dict(state)
@@ -273,13 +276,13 @@ def _check_same(last: Path, state: Mapping, recipe: Recipe, photos: Photos, per_
 
 
 def _some(photos: Photos, recipe: Recipe) -> Tensor:
-    """Eight batches of model input, as the first epoch has them."""
-    sampler = EpochSampler(photos.labels, 0, recipe.seed)
-    loader = training_loader(photos, recipe, sampler, recipe.sides(0)[1], 0)
-    return Normalise()(torch.cat([batch for batch, *_ in islice(loader, 8)]))
+    """Eight batches of model input of the finished model's size."""
+    sampler = EpochSampler(photos.groups, 0, recipe.seed)
+    loader = training_loader(photos, recipe, sampler, preprocessing(recipe).size, 0)
+    return Normalise()(torch.cat([batch.photos for batch, _ in islice(loader, 8)]))
 
 
 def preprocessing(recipe: Recipe) -> Preprocessing:
     """How the finished model wants its photos; the crop is cut as usual, 224 of 256."""
-    size = recipe.view_size or recipe.sizes[-1][2]
+    size = recipe.view_size or recipe.phases[-1].sides[1]
     return Preprocessing(size=size, crop_resize=round(size * 8 / 7))
