@@ -139,6 +139,8 @@ class Recipe:
     view_size: int = 0
     """Short side in px at which the finished model wants its photos; 0 for the greatest side that
     it was trained on last."""
+    open_at: str = ""
+    """The block of the finished model to look at first; empty for the last one."""
     temperature: float = 1.0
     """The finished model's logits are divided by this, so that its probabilities mean what they
     say. Found on validation photos; no accuracy depends on it."""
@@ -173,6 +175,13 @@ class Recipe:
             )
         if self.evidence:
             self._check_evidence()
+        with torch.device("meta"):
+            blocks = CONSTRUCTORS[self.model]().blocks()
+        named = [*self.evidence_blocks, *filter(None, [self.open_at])]
+        if unknown := [b for b in named if b not in blocks]:
+            raise ValueError(
+                f"{self.model} has no block {', '.join(unknown)}; it has {', '.join(blocks)}"
+            )
         if self.view_size and not 32 <= self.view_size <= 2048:
             raise ValueError(f"view_size must be 32 to 2048, or 0, not {self.view_size}")
 
@@ -186,12 +195,6 @@ class Recipe:
             raise ValueError(
                 "evidence lies where the teachers saw it; set trivial_augment to false and "
                 "erasing to 0, which move or blot out parts of a photo"
-            )
-        with torch.device("meta"):
-            blocks = CONSTRUCTORS[self.model]().blocks()
-        if unknown := [b for b in self.evidence_blocks if b not in blocks]:
-            raise ValueError(
-                f"evidence_blocks names {', '.join(unknown)}; {self.model} has {', '.join(blocks)}"
             )
 
     @property
@@ -241,6 +244,11 @@ _LISTS = {
     "teachers": (str, "names"),
     "evidence_blocks": (str, "blocks' names"),
 }
+
+
+def imagenet_classes_zh() -> tuple[str, ...]:
+    """Chinese names of ImageNet's 1000 classes, in torchvision's order."""
+    return tuple((RECIPES / "imagenet_zh.txt").read_text("utf-8").splitlines())
 
 
 def recipes() -> list[str]:

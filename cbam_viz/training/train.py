@@ -37,7 +37,7 @@ from .data import (
 from .initialisation import build, initial, load_plain_state
 from .learner import Learner
 from .progress import RunLog
-from .recipe import Recipe
+from .recipe import Recipe, imagenet_classes_zh
 from .saving import save_whole
 from .teacher import label_maps
 
@@ -178,6 +178,7 @@ class Run:
             load_plain_state(model, state)
         else:
             model = assemble(dict(self.learner.model._hub_mixin_config), state)
+        imagenet = self.recipe.classes == "imagenet"
         if self.writes:
             save_checkpoint(
                 Checkpoint(
@@ -186,6 +187,8 @@ class Run:
                     self.photos.classes,
                     preprocessing(self.recipe),
                     untrained=why_untrained(model),
+                    classes_zh=imagenet_classes_zh() if imagenet else None,
+                    open_at=self.recipe.open_at or None,
                 ),
                 folder,
             )
