@@ -171,7 +171,7 @@ def _training(data: str) -> None:
     from .training.throughput import throughput
 
     recipe = load_recipe(RECIPE)
-    side = recipe.sizes[-1][2]
+    side = recipe.phases[-1].sides[1]
     fed, bare, ratio = throughput(recipe, data)
     print(f"\ntraining by {RECIPE}, {recipe.batch_size} photos of {side} x {side} px a step: "
           f"{fed:.1f} photos/s,\nbare passes forward and backward {bare:.1f} photos/s, "

@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     p = command("train", _train, "train a model by a recipe, or go on with a stopped run")
     p.add_argument("--recipe", required=True, metavar="NAME", help="its name, or a .toml file")
     p.add_argument("--data", required=True, metavar="DIR",
-                   help="photos by class, or a data set of torchvision's by its name")  # fmt: skip
+                   help="photos by class, or a data set of torchvision's by its name; for a "
+                   'recipe of classes = "imagenet" train/ and val/, each with a labels.json of '
+                   "its photos' classes, which train/ can do without")  # fmt: skip
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="checkpoint, log, model")
     p.add_argument("--init", metavar="WEIGHTS", help="start from these instead of the recipe's")
     p.add_argument("--plain", action="store_true", help="the same network without its attention")
@@ -222,10 +224,10 @@ def _train(arguments: argparse.Namespace) -> int:
     with _for_training():
         from .training.train import train
 
-    recipe = load_recipe(arguments.recipe)
-    changes = {"init": arguments.init} if arguments.init else {}
-    changes |= {"plain": True} if arguments.plain else {}
-    model = train(replace(recipe, **changes), arguments.data, arguments.out, arguments.workers)
+        recipe = load_recipe(arguments.recipe)
+        changes = {"init": arguments.init} if arguments.init else {}
+        changes |= {"plain": True} if arguments.plain else {}
+        model = train(replace(recipe, **changes), arguments.data, arguments.out, arguments.workers)
     print(f"the model is in {model}")
     return 0
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
@@ -115,3 +116,31 @@ def hooks(model: nn.Module) -> int:
 def pixels(image: Image.Image) -> np.ndarray:
     assert image.mode == "RGB"
     return np.asarray(image).astype(np.int64)
+
+
+def as_trained(model: nn.Module, seed: int = 0) -> nn.Module:
+    """The same for any depth: small scales keep what a deep network computes in range."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.2, 0.6, generator=generator)
+                module.bias.normal_(0, 0.3, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+                module.running_mean.normal_(0, 0.3, generator=generator)
+    return model.eval()
+
+
+def folded(plain: nn.Module) -> dict[str, np.ndarray]:
+    """A plain ResNet's arrays with each norm folded into the convolution before it."""
+    arrays, modules = {}, dict(plain.named_modules())
+    for name, conv in modules.items():
+        if isinstance(conv, nn.Conv2d):
+            if name.endswith("downsample.0"):
+                norm = modules[name[:-1] + "1"]
+            else:
+                norm = modules[name.replace("conv", "bn")]
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            arrays[f"{name}.weight"] = (conv.weight * scale[:, None, None, None]).detach().numpy()
+            arrays[f"{name}.bias"] = (norm.bias - norm.running_mean * scale).detach().numpy()
+    return arrays | {f"fc.{k}": v.detach().numpy() for k, v in plain.fc.named_parameters()}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ GATE_OPTIONS = (
     "mlp_bias",
     "spatial_norm",
     "replace_stride_with_dilation",
+    "gated",
 )
 
 
@@ -90,6 +92,12 @@ def _from_checkpoint(recipe: Recipe, classes: Sequence[str]) -> tuple[ResNet, se
                 f"{recipe.init} has {key} = {theirs[key]}, but {recipe.model} has {ours[key]}; "
                 "name the constructor that fits as `model`, or give another `init`"
             )
+    named = [*recipe.evidence_blocks, *filter(None, [recipe.open_at])]
+    if not recipe.plain and (missing := [b for b in named if b not in model.blocks()]):
+        raise ValueError(
+            f"the recipe names {', '.join(missing)}, which in {recipe.init} has no gates; it has "
+            f"gates in {', '.join(model.blocks())}"
+        )
     state = checkpoint.model.state_dict()
     if recipe.plain:
         model, state = build(recipe, len(classes)), checkpoint.model.plain_state()
@@ -100,11 +108,6 @@ def _from_checkpoint(recipe: Recipe, classes: Sequence[str]) -> tuple[ResNet, se
             )
     if checkpoint.classes != tuple(classes):  # another classifier: its rows mean other things
         state = {k: v for k, v in state.items() if not k.startswith("fc.")}
-    elif any(phase.learns == ("fresh",) for phase in recipe.phases):
-        raise ValueError(
-            f'{recipe.init} knows these classes already, so nothing is "fresh" and would learn; '
-            'leave out the phase with learns = ["fresh"]'
-        )
     model.load_state_dict(model.state_dict() | state)
     return model, {k.split(".")[0] for k in state}
 
@@ -132,7 +135,7 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
     try:
         with np.load(path) as file:
             return {key: torch.from_numpy(file[key]) for key in file}
-    except (ValueError, TypeError, EOFError, AttributeError) as error:
+    except (ValueError, TypeError, EOFError, AttributeError, BadZipFile) as error:
         raise ValueError(f"{path} is no .npz of a network's arrays ({error})") from error
 
 
@@ -142,7 +145,8 @@ def folded_network(plain: str, path: Path, stride_in_conv1: bool = False) -> Res
     Args:
         plain: torchvision's name of it, "resnet50".
         path: as `read_arrays` takes it, with the classifier.
-        stride_in_conv1: whether downsampling bottlenecks have their stride in the first convolution.
+        stride_in_conv1: whether downsampling bottlenecks have their stride in the first
+            convolution.
 
     Raises:
         OSError: there is no such file.
@@ -228,15 +232,25 @@ def load_folded(model: ResNet, arrays: Mapping[str, Tensor], photos: Tensor) -> 
         The names of the top-level modules that were filled ("conv1", "layer1", ...).
 
     Raises:
-        ValueError: an array is of a convolution that the model does not have, or of another shape.
+        ValueError: an array is of a convolution that the model does not have, or of another shape,
+            or there are arrays of some of a module's convolutions alone.
     """
     modules = dict(model.named_modules())
+    trunk = {
+        name: module
+        for name, module in modules.items()
+        if name == "fc" or (isinstance(module, nn.Conv2d) and "_attention." not in name)
+    }
+    filled = {key.split(".")[0] for key in arrays}
+    wanted = [f"{name}.{kind}" for name in trunk for kind in ("weight", "bias")]
+    if unknown := sorted(arrays.keys() - set(wanted)):
+        raise ValueError(f"the folded weights have {unknown[0]!r}, which this model has not")
+    if missing := [k for k in wanted if k.split(".")[0] in filled and k not in arrays]:
+        raise ValueError(f"the folded weights lack {missing[0]!r}, which this model has")
     biases, handles = {}, []
     for key, value in arrays.items():
         name, kind = key.rsplit(".", 1)
-        module = modules.get(name)
-        if not (isinstance(module, nn.Conv2d) or name == "fc") or kind not in ("weight", "bias"):
-            raise ValueError(f"the folded weights have {key!r}, which this model has not")
+        module = trunk[name]
         head, _, _ = name.rpartition(".")
         norm = modules[f"{head}.1" if head.endswith("downsample") else name.replace("conv", "bn")]
         place = module.weight if kind == "weight" else module.bias if name == "fc" else norm.bias
@@ -278,4 +292,4 @@ def load_folded(model: ResNet, arrays: Mapping[str, Tensor], photos: Tensor) -> 
     finally:
         for handle in handles:
             handle.remove()
-    return {key.split(".")[0] for key in arrays} | {"bn1"}
+    return filled | {"bn1"}

@@ -13,7 +13,13 @@ from torchvision.models import ResNet
 from .data import Batch, CropLabels, Normalise, batch_transform
 from .initialisation import GATE_OPTIONS
 from .recipe import Recipe
-from .schedule import batch_shape, begin_phase, learning_rate_scale, make_optimizer
+from .schedule import (
+    batch_shape,
+    begin_phase,
+    check_phases,
+    learning_rate_scale,
+    make_optimizer,
+)
 from .teacher import CLASSES as TEACHER_CLASSES
 
 
@@ -27,6 +33,9 @@ class Learner:
         classes: number of them.
         per_epoch: steps in an epoch.
         accelerator: where it runs, and how precisely.
+
+    Raises:
+        ValueError: nothing would learn in one of the recipe's phases.
     """
 
     def __init__(
@@ -40,6 +49,7 @@ class Learner:
     ):
         self.recipe, self.pretrained, self.accelerator = recipe, pretrained, accelerator
         self.classes = classes
+        check_phases(model, recipe.phases, pretrained)
         self.own_outputs = bool(recipe.teachers) and recipe.classes != "imagenet"
         if self.own_outputs:
             model.fc = with_outputs(model.fc, TEACHER_CLASSES)
@@ -202,10 +212,13 @@ def at_cells(shown: Tensor, cells: tuple[int, int], sides: tuple[int, int]) -> T
     Returns:
         [N, *cells].
     """
-    ys, xs = (
-        (torch.arange(n, device=shown.device) * -(-side // n) + 0.5) / side * 2 - 1
-        for n, side in zip(cells, sides, strict=True)
-    )
+
+    def centres(n: int, side: int) -> Tensor:
+        """Of n cells, in `grid_sample`'s units."""
+        stride = 1 << (-(-side // n) - 1).bit_length()  # the power of two, a divisor or not
+        return (torch.arange(n, device=shown.device) * stride + 0.5) / side * 2 - 1
+
+    ys, xs = map(centres, cells, sides)
     grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
     grid = grid.expand(len(shown), -1, -1, -1)
     return F.grid_sample(shown[:, None], grid, padding_mode="border", align_corners=False)[:, 0]

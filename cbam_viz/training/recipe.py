@@ -48,11 +48,10 @@ class Phase:
         if type(self.rate) is not float or not 0 < self.rate <= 100:
             raise ValueError(f"rate of a phase must be above 0, at most 100, not {self.rate!r}")
         known = (*PARTS, "conv1", "bn1", *STAGES, "fc")
-        words = self.learns if isinstance(self.learns, tuple) else (self.learns,)
-        if not words or (unknown := [w for w in words if w not in known]):
+        words = self.learns
+        if not isinstance(words, tuple) or not words or any(w not in known for w in words):
             raise ValueError(
-                f"learns of a phase must name some of {', '.join(known)}, not "
-                f"{', '.join(map(repr, unknown if words else words)) or 'nothing'}"
+                f"learns of a phase must be a list of some of {', '.join(known)}, not {words!r}"
             )
         sides = self.sides
         if not (
@@ -122,8 +121,8 @@ class Recipe:
     `cbam_viz.training.teacher.TEACHERS`, or "init", the plain network that `init` names, as its
     makers have it. Of several the mean counts."""
     teacher: float = 1.0
-    """Weight of the teachers' soft labels, beside the labels' weight of 1. With classes from folders
-    they are learnt through outputs of their own that the finished model lacks."""
+    """Weight of the teachers' soft labels, beside the labels' weight of 1. With classes from
+    folders they are learnt through outputs of their own that the finished model lacks."""
     evidence: float = 0.0
     """Weight of showing each of `evidence_blocks`' spatial gates where the teachers' evidence
     lies (attention transfer); 0 is not to show it."""

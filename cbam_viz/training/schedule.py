@@ -74,6 +74,27 @@ def learns(name: str, is_norm: bool, words: Sequence[str], pretrained: set[str])
     )
 
 
+def check_phases(model: nn.Module, phases: Sequence[Phase], pretrained: set[str]) -> None:
+    """See to it that something learns in each phase.
+
+    Raises:
+        ValueError: nothing does in one of them.
+    """
+    parameters = [
+        (name, isinstance(module, _BatchNorm))
+        for prefix, module in model.named_modules()
+        for name, _ in module.named_parameters(prefix, recurse=False)
+    ]
+    for i, phase in enumerate(phases, 1):
+        if not any(learns(name, norm, phase.learns, pretrained) for name, norm in parameters):
+            raise ValueError(
+                f"nothing learns in phase {i} of the recipe, whose learns is "
+                f"{', '.join(phase.learns)}: pretrained, so not fresh, are "
+                f"{', '.join(sorted(pretrained)) or 'no parts'} of this network. Leave the phase "
+                "out, or name other parts"
+            )
+
+
 def begin_phase(model: nn.Module, phase: Phase, pretrained: set[str], still: bool = False) -> None:
     """Let learn what a phase lets learn; what does not learn does not measure either.
 

@@ -39,7 +39,12 @@ def throughput(
     """
     side = recipe.phases[-1].sides[1]
     recipe = replace(
-        recipe, init="scratch", phases=(Phase(sides=(side, side)),), teachers=(), evidence=0.0
+        recipe,
+        init="scratch",
+        classes="folders",
+        phases=(Phase(sides=(side, side)),),
+        teachers=(),
+        evidence=0.0,
     )
     with tempfile.TemporaryDirectory() as folder:
         run = Run(recipe, data, Path(folder), workers)

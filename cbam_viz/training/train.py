@@ -59,7 +59,8 @@ def train(
 
     Args:
         recipe: what to do.
-        data: as `find_photos` takes it.
+        data: as `find_photos` takes it, or `find_imagenet_photos` where the recipe's classes are
+            ImageNet's.
         out: folder for ``last.pt`` (everything needed to go on), ``log.csv``, TensorBoard's
             curves and the model.
         workers: processes that decode photos; one for each core if not given.
@@ -110,11 +111,11 @@ class Run:
         self.broken: set[str] = set()
         self.last = out / LAST
         out.mkdir(parents=True, exist_ok=True)
+        self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
         self.soft = None
-        if recipe.teachers:
+        if recipe.teachers:  # last, as it can take hours
             with self.accelerator.local_main_process_first():  # it asks, the others read
                 self.soft = label_maps(self.photos, out / SOFT, recipe, self.accelerator, workers)
-        self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
         self.saved = time.monotonic()
 
     def epoch(self, stop: int, log: RunLog) -> None:
@@ -202,8 +203,8 @@ class Run:
                 raise
             raise ValueError(
                 f"too little memory for a batch of {self.recipe.batch_size} photos of "
-                f"{batch.photos.shape[-1]} px; lower `batch_size` in the recipe, the learning rates "
-                "in proportion, or the `sides` of its phases"
+                f"{batch.photos.shape[-1]} px; lower `batch_size` in the recipe, the learning "
+                "rates in proportion, or the `sides` of its phases"
             ) from error
         n = len(batch.labels)
         return torch.stack([loss * n, right, torch.full_like(right, n)])

@@ -13,12 +13,18 @@ from torchvision.transforms import v2
 
 from cbam_viz.models.checkpoints import Preprocessing
 from cbam_viz.training.data import (
+    IMAGENET_CLASSES,
+    LABELS_FILE,
+    UNLABELLED,
+    CropLabels,
     EpochSampler,
     Normalise,
     Photos,
     PhotoSet,
     batch_transform,
+    find_imagenet_photos,
     find_photos,
+    read_labels,
     training_crop,
     training_loader,
     training_transform,
@@ -105,6 +111,91 @@ def test_folders_that_cannot_be_used(tree, tmp_path):
         find_photos(tree)
 
 
+# ---------------------------------------------------------------- photos of ImageNet's classes
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    put(tmp_path / "train" / "a", "1.png", "2.png", "3.jpg")
+    put(tmp_path / "train" / "b" / "deep", "1.png", "2.JPEG")
+    put(tmp_path / "val", "1.png", "2.png")
+    label(tmp_path / "train" / "a", {"1.png": 281, "3.jpg": 999})
+    label(tmp_path / "val", {"1.png": 0, "2.png": 5})
+    return tmp_path
+
+
+def label(folder, labels):
+    (folder / LABELS_FILE).write_text(labels if isinstance(labels, str) else json.dumps(labels))
+
+
+def test_imagenet_photos_are_found_at_any_depth_with_labels_or_without(imagenet):
+    (imagenet / "train" / "a" / "about.txt").write_text("no photo")
+    elsewhere = imagenet / "elsewhere"
+    put(elsewhere, "1.png")
+    (imagenet / "train" / "c").symlink_to(elsewhere)
+    train, val = find_imagenet_photos(str(imagenet))
+    assert train.classes == val.classes == IMAGENET_CLASSES and len(IMAGENET_CLASSES) == 1000
+    found = [str(Path(p).relative_to(imagenet / "train")) for p in train.paths]
+    assert found == ["a/1.png", "a/2.png", "a/3.jpg", "b/deep/1.png", "b/deep/2.JPEG", "c/1.png"]
+    assert train.labels == [281, UNLABELLED, 999, UNLABELLED, UNLABELLED, UNLABELLED]
+    assert [Path(p).name for p in val.paths] == ["1.png", "2.png"] and val.labels == [0, 5]
+    # Photos without a label are drawn by the folder that they lie in.
+    first, second, third, *deep, linked = train.groups
+    assert (first, third) == (281, 999) and deep[0] == deep[1]
+    assert len({*range(1000), second, deep[0], linked}) == 1003
+
+
+def test_photos_of_known_classes_are_drawn_by_class(tree):
+    train, _ = find_photos(tree)
+    assert train.groups == train.labels
+
+
+def test_imagenet_folders_that_cannot_be_used(imagenet, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder 'imagenette/train'; give one with trai"):
+        find_imagenet_photos("imagenette")
+    (imagenet / "val" / "3.png").write_bytes((imagenet / "val" / "1.png").read_bytes())
+    with pytest.raises(
+        ValueError, match="(?s)1 photos in .*val have no label, .*3.png is one; .*9"
+    ):
+        find_imagenet_photos(imagenet)
+    (imagenet / "val" / LABELS_FILE).unlink()
+    with pytest.raises(ValueError, match="3 photos in .*val have no label, .*a labels.json"):
+        find_imagenet_photos(imagenet)
+    for photo in (imagenet / "val").iterdir():
+        photo.unlink()
+    with pytest.raises(FileNotFoundError, match="no photos in .*val or below it"):
+        find_imagenet_photos(imagenet)
+    (imagenet / "val").rmdir()
+    with pytest.raises(FileNotFoundError, match="no folder .*val'; give one with train and val"):
+        find_imagenet_photos(imagenet)
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ("{", "is not valid JSON"),
+        ("[0, 1]", "must hold an object with a class, 0 to 999, for each"),
+        ({"1.png": 1000}, "must hold .*, 0 to 999, for"),
+        ({"1.png": -1}, "must hold .*, 0 to 999, for"),
+        ({"1.png": 1.0}, "must hold .*, 0 to 999, for"),
+        ({"1.png": True}, "must hold .*, 0 to 999, for"),
+        ({"1.png": "cat"}, "must hold .*, 0 to 999, for"),
+        ({"1.png": 1, "7.png": 1, "8.png": 1}, "names 2 photos that are not .*'7.png' is one"),
+    ],
+)
+def test_labels_that_cannot_be(imagenet, labels, words):
+    label(imagenet / "train" / "a", labels)
+    with pytest.raises(ValueError, match=f"train/a/labels.json {words}"):
+        find_imagenet_photos(imagenet)
+
+
+def test_no_labels_are_none(tmp_path):
+    assert read_labels(tmp_path / LABELS_FILE, ["1.png"]) == {}
+    (tmp_path / LABELS_FILE).write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match="labels.json is not valid JSON"):
+        read_labels(tmp_path / LABELS_FILE, ["1.png"])
+
+
 # ---------------------------------------------------------------- torchvision's data sets
 
 
@@ -172,8 +263,8 @@ def test_photos_are_upright_and_rgb(tmp_path):
     photo.convert("P").save(tmp_path / "palette.png")
     paths = [str(tmp_path / f"{name}.png") for name in ("turned", "grey", "palette")]
     seen = [
-        x
-        for x, *_ in map(
+        batch.photos
+        for batch, _ in map(
             PhotoSet(Photos(paths, [0] * 3, ("a",)), v2.PILToTensor()).__getitem__, range(3)
         )
     ]
@@ -191,12 +282,14 @@ def test_the_next_photo_stands_in_for_a_broken_one(tree):
     Path(train.paths[4]).unlink()
     photos = PhotoSet(train, v2.PILToTensor())
     for index, instead in ((0, 1), (5, 1), (4, 1)):
-        photo, label, _, broken = photos[index]
-        assert torch.equal(photo, photos[instead][0]) and label == train.labels[instead]
+        batch, broken = photos[index]
+        assert torch.equal(batch.photos, photos[instead][0].photos)
+        assert batch.labels == train.labels[instead] and batch.soft is None
         assert broken == train.paths[index]
-    assert photos[2][3] is None
+    assert photos[2][1] is None
     loader = training_loader(train, Recipe(batch_size=6), range(6), 32, 0)
-    assert sorted(next(iter(loader))[3]) == sorted(train.paths[i] for i in (0, 4, 5))
+    _, broken = next(iter(loader))
+    assert sorted(broken) == sorted(train.paths[i] for i in (0, 4, 5))
 
 
 def test_a_folder_of_anything_but_photos(tmp_path):
@@ -219,8 +312,8 @@ def photo():
 
 def test_training_crops(photo):
     recipe = Recipe(trivial_augment=False, erasing=0, crop_scale=0.5)
-    crop, flip = training_crop(recipe, 48), training_transform(recipe).transforms[0]
-    assert crop.scale == (0.5, 1) and flip.p == 0.5
+    crop = training_crop(recipe, 48)
+    assert crop.scale == (0.5, 1)
     ratios = []
     for _ in range(200):
         params = crop.make_params([photo])
@@ -231,12 +324,30 @@ def test_training_crops(photo):
     assert out.shape == (3, 48, 48) and out.dtype == torch.uint8
 
 
-def test_half_of_the_photos_are_flipped():
-    photo = Image.fromarray(np.tile(np.arange(40, dtype=np.uint8)[:, None] * 6, (1, 40)).T)
-    transform = training_transform(Recipe(trivial_augment=False, erasing=0))
+class Ramp:
+    """Teachers that see a photo's right."""
+
+    def of(self, index, box):
+        return CropLabels(torch.arange(1000.0), torch.linspace(0.1, 0.9, 14).expand(14, 14))
+
+
+def test_half_of_the_photos_are_mirrored_and_their_evidence_with_them(tmp_path):
+    ramp = np.tile(np.arange(40, dtype=np.uint8) * 6, (40, 1))
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    recipe = Recipe(trivial_augment=False, erasing=0)
+    crop, transform = training_crop(recipe, 32), training_transform(recipe)
+    photos = PhotoSet(Photos([str(tmp_path / "ramp.png")], [0], ("a",)), transform, crop, Ramp())
     torch.manual_seed(0)
-    flipped = sum(int(x[0, 0, 0] > x[0, 0, -1]) for x in (transform(photo) for _ in range(200)))
-    assert 75 < flipped < 125
+    mirrored = 0
+    for batch, _ in (photos[0] for _ in range(200)):
+        turned = bool(batch.photos[0, 0, 0] > batch.photos[0, 0, -1])
+        assert bool(batch.soft.evidence[0, 0] > batch.soft.evidence[0, -1]) == turned
+        assert torch.equal(batch.soft.logits, torch.arange(1000.0))
+        mirrored += turned
+    assert 75 < mirrored < 125
+    # Without a crop, as for validation, it is left as it is.
+    photos = PhotoSet(photos.photos, v2.PILToTensor())
+    assert all(torch.equal(photos[0][0].photos[0], torch.from_numpy(ramp)) for _ in range(20))
 
 
 def test_augmentation_and_erasing_are_the_recipes(photo):
@@ -347,9 +458,12 @@ def test_batches_of_real_photos(tmp_path):
     loader = training_loader(train, Recipe(batch_size=8), sampler, 64, 2)
     batches = list(loader)
     assert len(batches) == len(train.paths) // 8
-    for photos, labels, taught, broken in batches:
-        assert photos.shape == (8, 3, 64, 64) and photos.dtype == torch.uint8
-        assert labels.shape == (8,) and taught.shape == (8, 0) and broken == []
+    for batch, broken in batches:
+        assert batch.photos.shape == (8, 3, 64, 64) and batch.photos.dtype == torch.uint8
+        assert batch.labels.shape == (8,) and batch.soft is None and broken == []
+    loader = training_loader(train, Recipe(batch_size=8), sampler, 64, 2, Ramp())
+    batch, _ = next(iter(loader))
+    assert batch.soft.logits.shape == (8, 1000) and batch.soft.evidence.shape == (8, 14, 14)
     held = list(validation_loader(val, Recipe(), Preprocessing(64, 73), 0))
-    assert sum(len(labels) for _, labels, *_ in held) == len(val.paths)
-    assert held[0][0].shape[1:] == (3, 64, 64)
+    assert sum(len(batch.labels) for batch, _ in held) == len(val.paths)
+    assert held[0][0].photos.shape[1:] == (3, 64, 64)

@@ -3,9 +3,11 @@ import dataclasses
 import pytest
 
 from cbam_viz.models.resnet import CONSTRUCTORS
-from cbam_viz.training.recipe import Recipe, load_recipe, recipes
+from cbam_viz.training.recipe import Phase, Recipe, imagenet_classes_zh, load_recipe, recipes
+from cbam_viz.training.teacher import TEACHERS
 
 SHIPPED = "resnet18-cbam-everyday117"
+IMAGENET = "resnet50-cbam-imagenet"
 
 
 def written(tmp_path, text):
@@ -15,9 +17,17 @@ def written(tmp_path, text):
 
 
 def test_every_recipe_of_the_package_loads():
-    assert SHIPPED in recipes()
+    assert {SHIPPED, IMAGENET} <= set(recipes())
     for name in recipes():
-        assert isinstance(load_recipe(name), Recipe)
+        assert set(load_recipe(name).teachers) <= TEACHERS.keys()
+
+
+def test_the_recipe_of_imagenets_classes():
+    recipe = load_recipe(IMAGENET)
+    assert (recipe.model, recipe.classes) == ("resnet50_cbam", "imagenet")
+    assert recipe.teachers == ("efficientnet-lite2", "init")
+    assert recipe.evidence and len(recipe.evidence_blocks) == 9
+    assert len(imagenet_classes_zh()) == 1000
 
 
 def test_the_shipped_model_is_made_as_it_was():
@@ -25,13 +35,19 @@ def test_the_shipped_model_is_made_as_it_was():
     recipe = dataclasses.asdict(load_recipe(SHIPPED))
     # Of the finished model, not of its training.
     assert (recipe.pop("view_size"), recipe.pop("temperature")) == (160, 0.6)
+    assert recipe.pop("open_at") == ""
     assert recipe == {
         "model": "resnet18_cbam",
         "plain": False,
         "init": "torchvision",
-        "epochs": 12,
-        "frozen_epochs": 1,
-        "sizes": [[0, 112, 112], [7, 112, 176]],
+        "stride_in_conv1": False,
+        "classes": "folders",
+        "phases": (
+            {"epochs": 1, "learns": ("fresh",), "rate": 1.0, "sides": (112, 112)},
+            {"epochs": 6, "learns": ("all",), "rate": 1.0, "sides": (112, 112)},
+            {"epochs": 5, "learns": ("all",), "rate": 1.0, "sides": (112, 176)},
+        ),
+        "fixed_statistics": False,
         "batch_size": 64,
         "optimizer": "adamw",
         "lr": 1e-3,
@@ -46,7 +62,10 @@ def test_the_shipped_model_is_made_as_it_was():
         "erasing": 0.1,
         "mixup": 0.0,
         "cutmix": 0.0,
+        "teachers": ("efficientnet-lite2",),
         "teacher": 1.0,
+        "evidence": 0.0,
+        "evidence_blocks": (),
         "class_balance": 0.5,
         "ema": 0.998,
         "seed": 0,
@@ -55,11 +74,13 @@ def test_the_shipped_model_is_made_as_it_was():
 
 
 def test_from_a_file(tmp_path):
-    recipe = load_recipe(
-        written(tmp_path, 'model = "resnet50_cbam"\nlr = 1\nsizes = [[0, 96, 96]]')
-    )
-    assert recipe == Recipe(model="resnet50_cbam", lr=1.0, sizes=[[0, 96, 96]])
-    assert type(recipe.lr) is float
+    text = 'model = "resnet50_cbam"\nlr = 1\nteachers = ["init"]\n'
+    text += '[[phases]]\nlearns = ["gates", "fc"]\nrate = 2\n[[phases]]\nsides = [96, 96]\n'
+    recipe = load_recipe(written(tmp_path, text))
+    phases = (Phase(learns=("gates", "fc"), rate=2.0), Phase(sides=(96, 96)))
+    assert recipe == Recipe(model="resnet50_cbam", lr=1.0, teachers=("init",), phases=phases)
+    assert type(recipe.lr) is type(recipe.phases[0].rate) is float
+    assert hash(recipe)  # no lists are left in it
 
 
 @pytest.mark.parametrize("name", CONSTRUCTORS)
@@ -67,10 +88,14 @@ def test_every_constructor_can_be_named(name):
     assert Recipe(model=name).model == name
 
 
-def test_sides_by_epoch():
-    recipe = Recipe(sizes=[[0, 96, 96], [2, 96, 128], [4, 128, 160]])
-    expected = [(96, 96)] * 2 + [(96, 128)] * 2 + [(128, 160)] * 2
-    assert [recipe.sides(epoch) for epoch in range(6)] == expected
+def test_phases_by_epoch():
+    phases = [Phase(2, sides=(96, 96)), Phase(1, ("fc",)), Phase(3, sides=(128, 160))]
+    recipe = Recipe(phases=phases)
+    assert recipe.epochs == 6
+    expected = [phases[0]] * 2 + [phases[1]] + [phases[2]] * 3
+    assert [recipe.phase(epoch) for epoch in range(6)] == expected
+    with pytest.raises(IndexError, match="has 6 epochs"):
+        recipe.phase(6)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "missing.toml", "../recipe"])
@@ -79,15 +104,23 @@ def test_there_is_no_such_recipe(name):
         load_recipe(name)
 
 
+EVIDENCE = """evidence = 1
+evidence_blocks = ["layer4.0"]
+teachers = ["init"]
+trivial_augment = false
+erasing = 0
+"""
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
         ("learning_rate = 1", "unknown learning_rate; known are model, .*"),
         ("lr = = 1", "Invalid value .at line 1"),
         ('lr = "1e-3"', "lr must be a float, not '1e-3'"),
-        ("epochs = 3.5", "epochs must be a int, not 3.5"),
-        ("epochs = true", "epochs must be a int, not True"),
-        ("epochs = 0", "epochs must be 1 to 10000, not 0"),
+        ("seed = 3.5", "seed must be a int, not 3.5"),
+        ("seed = true", "seed must be a int, not True"),
+        ("epochs = 3", "unknown epochs; known are model, .*phases"),
         ("batch_size = 1", "batch_size must be 2 to 65536, not 1"),
         ("lr = -0.1", "lr must be 0 to 10, not -0.1"),
         ("lr = nan", "lr must be 0 to 10, not nan"),
@@ -96,15 +129,44 @@ def test_there_is_no_such_recipe(name):
         ('model = "resnet18"', "model must be one of resnet18_cbam, .*, not 'resnet18'"),
         ('optimizer = "adam"', "optimizer must be one of adamw, sgd, not 'adam'"),
         ("view_size = 16", "view_size must be 32 to 2048, or 0, not 16"),
-        ("teacher = 1\nmixup = 0.2", "holds for one photo; set mixup and cutmix to 0"),
-        ("sizes = 160", "sizes must be triples .*, not 160"),
-        ("sizes = []", "sizes must be triples"),
-        ("sizes = [[0, 160]]", "sizes must be triples"),
-        ("sizes = [[1, 160, 160]]", "sizes must be triples .* from epoch 0"),
-        ("sizes = [[0, 160, 160], [0, 192, 192]]", "in rising order"),
-        ("sizes = [[0, 160, 128]]", "least side, greatest side"),
-        ("sizes = [[0, 16, 160]]", "32 to 2048 px"),
-        ("sizes = [[0, 160, 160.0]]", "sizes must be triples"),
+        ("temperature = 0", "temperature must be 0.01 to 100, not 0"),
+        ('teachers = "init"', "teachers must be a list of names, not 'init'"),
+        ("teachers = [1]", "teachers must be a list of names, not .1."),
+        ('teachers = ["init"]\nmixup = 0.2', "hold for one photo; set mixup and cutmix to 0"),
+        ('teachers = ["init"]\ncutmix = 0.2', "hold for one photo; set mixup and cutmix to 0"),
+        ('classes = "coco"', "classes must be one of folders, imagenet, not 'coco'"),
+        ('classes = "imagenet"', "the teachers hold the outputs; name some"),
+        ('classes = "imagenet"\nteachers = ["init"]\nteacher = 0', "teachers hold the outputs"),
+        ('open_at = "layer5.0"', "resnet18_cbam has no block layer5.0; it has layer1.0, .*4.1"),
+        ('evidence_blocks = ["layer4.0", "layer4.2"]', "has no block layer4.2; it has layer1.0"),
+        ('evidence_blocks = "layer4.0"', "evidence_blocks must be a list of blocks' names"),
+        (EVIDENCE.replace('teachers = ["init"]\n', ""), "it needs `teachers`, `evidence_blocks`"),
+        (EVIDENCE.replace('["layer4.0"]', "[]"), "it needs `teachers`, `evidence_blocks` and"),
+        (EVIDENCE + "plain = true", "a network that is not plain"),
+        (
+            EVIDENCE.replace("erasing = 0", "erasing = 0.1"),
+            "set trivial_augment to false and erasing to 0",
+        ),
+        (EVIDENCE.replace("false", "true"), "set trivial_augment to false and erasing to 0"),
+        ("phases = 5", "phases must be a list of tables, not 5"),
+        ("phases = [160]", "phases must be a list of tables, not .160."),
+        ("phases = []", "phases is empty; at least one table"),
+        ("[[phases]]\nsizes = 5", "unknown sizes; known are epochs, learns, rate, sides"),
+        ("[[phases]]\nepochs = 0", "epochs of a phase must be 1 to 10000, not 0"),
+        ("[[phases]]\nepochs = 3.5", "epochs of a phase must be 1 to 10000, not 3.5"),
+        ("[[phases]]\nepochs = true", "epochs of a phase must be 1 to 10000, not True"),
+        ("[[phases]]\nrate = 0", "rate of a phase must be above 0, at most 100, not 0"),
+        ("[[phases]]\nrate = nan", "rate of a phase must be .*, not nan"),
+        ("[[phases]]\nrate = true", "rate of a phase must be .*, not True"),
+        ("[[phases]]\nlearns = []", "learns of a phase must be a list of some of all, fresh"),
+        ('[[phases]]\nlearns = "all"', "must be a list of some of .*, not 'all'"),
+        ('[[phases]]\nlearns = ["fc", "head"]', "norms, conv1, .*, not .'fc', 'head'"),
+        ("[[phases]]\nlearns = [1]", "must be a list of some of .*, not .1,"),
+        ("[[phases]]\nsides = 160", r"sides of a phase must be .least side, .*, not 160"),
+        ("[[phases]]\nsides = [160]", "sides of a phase must be"),
+        ("[[phases]]\nsides = [160, 128]", "least side, greatest side"),
+        ("[[phases]]\nsides = [16, 160]", "32 to 2048 px"),
+        ("[[phases]]\nsides = [160, 160.0]", "sides of a phase must be"),
     ],
 )
 def test_a_field_that_cannot_be(tmp_path, text, words):

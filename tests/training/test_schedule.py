@@ -7,10 +7,11 @@ import torch
 from torchvision.models import resnet18
 
 from cbam_viz.models.resnet import ResNetCBAM
-from cbam_viz.training.recipe import Recipe
+from cbam_viz.training.recipe import Phase, Recipe
 from cbam_viz.training.schedule import (
     batch_shape,
-    freeze,
+    begin_phase,
+    check_phases,
     learning_rate_scale,
     make_optimizer,
     parameter_groups,
@@ -39,7 +40,7 @@ def test_without_warm_up_it_starts_at_the_peak():
 
 
 def test_height_and_width_of_a_batch_are_drawn_step_by_step():
-    recipe = Recipe(sizes=[[0, 112, 112], [2, 96, 160]])
+    recipe = Recipe(phases=[Phase(2, sides=(112, 112)), Phase(4, sides=(96, 160))])
     shapes = [batch_shape(recipe, step, 100) for step in range(600)]
     assert set(shapes[:200]) == {(112, 112)}
     drawn = Counter(shapes[200:])
@@ -94,11 +95,70 @@ def test_the_recipe_names_the_optimizer():
     assert {(g["momentum"], g["nesterov"]) for g in sgd.param_groups} == {(0.9, True)}
 
 
-def test_what_is_frozen_neither_learns_nor_measures(model):
-    freeze(model, {"conv1", "bn1", "layer1"})
-    assert not model.layer1.training and not model.bn1.training and model.layer2.training
-    learns = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
-    assert learns == {"layer2", "layer3", "layer4", "fc"}
-    freeze(model, set())
+def learning(model, *words, pretrained=(), still=False):
+    """Which parameters learn in a phase, and which batch norms measure."""
+    begin_phase(model, Phase(learns=words), set(pretrained), still)
+    learns = {n for n, p in model.named_parameters() if p.requires_grad}
+    return learns, {n for n, m in model.named_modules() if is_norm(m) and m.training}
+
+
+def is_norm(module):
+    return isinstance(module, torch.nn.BatchNorm2d)
+
+
+def test_what_stands_still_neither_learns_nor_measures(model):
+    trunk = ("conv1", "bn1", "layer1")
+    learns, measures = learning(model, "fresh", pretrained=trunk)
+    assert {n.split(".")[0] for n in learns} == {"layer2", "layer3", "layer4", "fc"}
+    assert {n.split(".")[0] for n in measures} == {"layer2", "layer3", "layer4"}
+    learns, measures = learning(model, "all", pretrained=trunk)
+    assert learns == {n for n, _ in model.named_parameters()}
+    assert measures == {n for n, m in model.named_modules() if is_norm(m)}
     assert all(m.training for m in model.modules())
-    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_gates_and_norms_learn_wherever_they_are(model):
+    gates, measures = learning(model, "gates", pretrained=("layer1",))
+    blocks = model.blocks().items()
+    assert gates == {
+        f"{name}.{kind}.{n}"
+        for name, block in blocks
+        for kind in ("channel_attention", "spatial_attention")
+        for n, _ in getattr(block, kind).named_parameters()
+    }
+    assert measures == {f"{name}.spatial_attention.norm" for name, _ in blocks}
+    norms, measures = learning(model, "norms", pretrained=("layer1",))
+    trunks = {n for n, m in model.named_modules() if is_norm(m) and "attention" not in n}
+    assert norms == {f"{n}.{kind}" for n in trunks for kind in ("weight", "bias")}
+    assert measures == trunks
+    both, _ = learning(model, "norms", "gates", pretrained=("layer1",))
+    assert both == norms | gates
+
+
+def test_modules_learn_by_their_names(model):
+    learns, measures = learning(model, "layer4", "fc")
+    assert {n.split(".")[0] for n in learns} == {"layer4", "fc"}
+    assert "layer4.0.spatial_attention.conv.weight" in learns
+    assert {n.split(".")[0] for n in measures} == {"layer4"}
+    learns, _ = learning(model, "fresh", "bn1", pretrained=("fc", "layer1"))
+    assert not any(n.startswith(("fc", "layer1")) for n in learns)
+    assert learning(model, "bn1", pretrained=("bn1",))[0] == {"bn1.weight", "bn1.bias"}
+
+
+def test_statistics_can_stay_while_all_learns(model):
+    learns, measures = learning(model, "all", still=True)
+    assert learns == {n for n, _ in model.named_parameters()} and not measures
+    assert model.training and model.layer1.training
+
+
+def test_a_phase_in_which_nothing_would_learn_is_told_before(model):
+    everything = {n for n, _ in model.named_children()}
+    with pytest.raises(ValueError, match=r"phase 2 .*learns is fresh: .* bn1, conv1, fc,.* Leave"):
+        check_phases(model, [Phase(), Phase(learns=("fresh",))], everything)
+    check_phases(model, [Phase(), Phase(learns=("fresh",))], everything - {"fc"})
+    check_phases(model, [Phase(learns=("fresh", "gates"))], everything)
+    with torch.device("meta"):
+        plain = resnet18()
+    check_phases(plain, [Phase(learns=("norms",))], everything)
+    with pytest.raises(ValueError, match="phase 1 .*learns is gates: .* no parts"):
+        check_phases(plain, [Phase(learns=("gates",))], set())

