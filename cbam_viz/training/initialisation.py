@@ -69,7 +69,7 @@ def initial(
             )
         if not knows:
             arrays = {k: v for k, v in arrays.items() if not k.startswith("fc.")}
-        return model, load_folded(model, arrays, some)
+        return model, load_folded(model, arrays, some[:128])
     if recipe.init == "torchvision":
         model = build(recipe, len(classes))
         state = plain_weights(recipe.model.removesuffix("_cbam"))
