@@ -42,7 +42,7 @@ def throughput(
         recipe,
         init="scratch",
         classes="folders",
-        phases=(Phase(sides=(side, side)),),
+        phases=(Phase(10_000, sides=(side, side)),),  # more epochs than steps are taken
         teachers=(),
         evidence=0.0,
     )
