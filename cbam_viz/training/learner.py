@@ -88,8 +88,8 @@ class Learner:
         """One step on a batch, resized as the step wants it.
 
         Returns:
-            The mean loss and the number of photos that were told right, both on the device. Of
-            photos without labels, what the teachers say is right.
+            The mean loss and the number of photos that were told right, both on the device. With
+            ImageNet's classes, what the teachers say is right.
         """
         scale = learning_rate_scale(self.step, self.steps, self.warmup)
         scale *= self.recipe.phase(self.step // self.per_epoch).rate
