@@ -189,14 +189,14 @@ def test_evidence_turns_with_the_photo():
 
 
 def test_a_real_teachers_evidence_lies_on_the_object(teacher, tmp_path):
-    cat = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((200, 200))
+    cup = Image.open(EXAMPLES / "coffee.jpg").convert("RGB").resize((200, 200))
     paths = []
     for i, corner in enumerate([(0, 0), (200, 0), (0, 200), (200, 200)]):
         photo = Image.new("RGB", (400, 400), (120, 120, 120))
-        photo.paste(cat, corner)
+        photo.paste(cup, corner)
         paths.append(str(tmp_path / f"{i}.png"))
         photo.save(paths[-1])
-    photos = Photos(paths, [281] * 4, IMAGENET_CLASSES)
+    photos = Photos(paths, [967] * 4, IMAGENET_CLASSES)
     asked = label_maps(photos, tmp_path / "teacher.npy", ONE, Accelerator(), 0)
     for i in range(4):
         shown = asked.of(i, WHOLE).evidence
