@@ -19,6 +19,7 @@ from .schedule import (
     check_phases,
     learning_rate_scale,
     make_optimizer,
+    phase_rate,
 )
 from .teacher import CLASSES as TEACHER_CLASSES
 
@@ -92,7 +93,7 @@ class Learner:
             ImageNet's classes, what the teachers say is right.
         """
         scale = learning_rate_scale(self.step, self.steps, self.warmup)
-        scale *= self.recipe.phase(self.step // self.per_epoch).rate
+        scale *= phase_rate(self.recipe, self.step, self.per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * scale
         x = self.normalise(batch.photos)

@@ -33,13 +33,16 @@ class Phase:
     wherever they are, "fresh" (the top-level modules that had no pretrained weights), or "all"."""
     rate: float = 1.0
     """All learning rates are multiplied with this."""
+    warmup_epochs: float = 0.0
+    """Linear warm-up of the phase: what stood still before has no moments yet and would leap."""
     sides: tuple[int, int] = (128, 192)
     """Least and greatest: each batch's height and width in px are drawn from these, in steps of
     16 px. Photos of many sizes and shapes are what the finished model will see."""
 
     def __post_init__(self):
-        if type(self.rate) is int:
-            object.__setattr__(self, "rate", float(self.rate))
+        for name in ("rate", "warmup_epochs"):
+            if type(value := getattr(self, name)) is int:
+                object.__setattr__(self, name, float(value))
         for name in ("learns", "sides"):  # TOML has lists
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
@@ -47,6 +50,11 @@ class Phase:
             raise ValueError(f"epochs of a phase must be 1 to 10000, not {self.epochs!r}")
         if type(self.rate) is not float or not 0 < self.rate <= 100:
             raise ValueError(f"rate of a phase must be above 0, at most 100, not {self.rate!r}")
+        if type(self.warmup_epochs) is not float or not 0 <= self.warmup_epochs <= self.epochs:
+            raise ValueError(
+                f"warmup_epochs of a phase must be 0 to its {self.epochs} epochs, not "
+                f"{self.warmup_epochs!r}"
+            )
         known = (*PARTS, "conv1", "bn1", *STAGES, "fc")
         words = self.learns
         if not isinstance(words, tuple) or not words or any(w not in known for w in words):

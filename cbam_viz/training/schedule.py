@@ -47,6 +47,18 @@ def learning_rate_scale(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def phase_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
+    """What the phase of a step multiplies the learning rates with: its rate, once it is warm."""
+    phase, *later = recipe.phases
+    first = 0  # step of the phase
+    for after in later:
+        if step < first + phase.epochs * per_epoch:
+            break
+        first, phase = first + phase.epochs * per_epoch, after
+    warmup = phase.warmup_epochs * per_epoch
+    return phase.rate * min(1.0, (step - first + 1) / max(1.0, warmup))
+
+
 def batch_shape(recipe: Recipe, step: int, per_epoch: int) -> tuple[int, int]:
     """Height and width of a step's batch in px; the same whenever and wherever it is asked."""
     least, greatest = recipe.phase(step // per_epoch).sides

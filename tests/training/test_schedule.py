@@ -15,6 +15,7 @@ from cbam_viz.training.schedule import (
     learning_rate_scale,
     make_optimizer,
     parameter_groups,
+    phase_rate,
 )
 
 
@@ -162,3 +163,11 @@ def test_a_phase_in_which_nothing_would_learn_is_told_before(model):
     check_phases(plain, [Phase(learns=("norms",))], everything)
     with pytest.raises(ValueError, match="phase 1 .*learns is gates: .* no parts"):
         check_phases(plain, [Phase(learns=("gates",))], set())
+
+
+def test_each_phase_warms_up_to_its_own_rate():
+    phase = Phase(epochs=2, rate=0.5, warmup_epochs=0.4)
+    recipe = Recipe(phases=(Phase(), phase, phase))
+    rates = [phase_rate(recipe, step, per_epoch=10) for step in range(50)]
+    warming = [0.125, 0.25, 0.375] + [0.5] * 17
+    assert rates == pytest.approx([1.0] * 10 + warming + warming)
