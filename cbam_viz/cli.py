@@ -78,8 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _model(p)
     p.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME, or "
                    "127.0.0.1)")  # fmt: skip
-    p.add_argument("--port", type=int, help="default: $GRADIO_SERVER_PORT, or the first free one "
-                   "from 7860")  # fmt: skip
+    p.add_argument("--port", type=int, help="default: $GRADIO_SERVER_PORT, or 7860")
 
     command("models", _models, "list the models that can be named")
 

@@ -36,7 +36,8 @@ BAND = 4_000_000
 #: by another program), the stubs that only name a file (BUFR, GRIB, HDF5, MPEG), and IPTC and BLP,
 #: which hold another file of unknown kind or size. Those without a signature come last.
 FORMATS = (
-    *("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "ICO", "ICNS", "PPM"),
+    *("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF", "JPEG2000", "ICO", "ICNS"),
+    "PPM",
     *("PSD", "QOI", "DDS", "SGI", "SUN", "FITS", "XBM", "XPM", "MSP", "GBR", "FTEX", "PIXAR"),
     *("MCIDAS", "XVTHUMB", "FLI", "CUR", "DCX", "PCX", "DIB", "PCD", "IM", "IMT", "SPIDER", "TGA"),
 )
@@ -57,8 +58,27 @@ UNREAD = {
     "an SVG drawing": re.compile(rb"\A(\xef\xbb\xbf)?\s*(<[?!][^>]*>[\s\]>]*)*<svg\b", re.I),
     "a PDF document": re.compile(rb"%PDF-"),
     "a PostScript file": re.compile(rb"\A(%!PS|\xc5\xd0\xd3\xc6)"),
-    "a HEIC photo": re.compile(rb"\A.{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
+    "a JPEG XL photo": re.compile(rb"\A(\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n)"),
+    "a JPEG XR photo": re.compile(rb"\AII\xbc"),
+    "a camera's raw photo": re.compile(
+        rb"\A(II\*\0.{4}CR|.{4}ftypcrx |FUJIFILMCCD-RAW|II(U\0|R[OS])|MMOR|FOVb|\0MRM"
+        rb"|.{6}HEAPCCDR)",
+        re.DOTALL,
+    ),
+    "a DICOM image": re.compile(rb"\A.{128}DICM", re.DOTALL),
+    "an OpenEXR or Radiance image": re.compile(rb"\A(v/1\x01|#\?(RADIANCE|RGBE))"),
+    "a drawing of GIMP's": re.compile(rb"\Agimp xcf"),
+    "a video": re.compile(
+        rb"\A(.{4}ftyp(isom|iso\d|mp4\d|avc1|qt  |M4V |3g\w\w)|\x1a\x45\xdf\xa3|RIFF.{4}AVI )",
+        re.DOTALL,
+    ),
 }
+#: HEIC, which phones make, is read where pillow-heif is installed.
+HEIC = re.compile(rb"\A.{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
+with suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 HEAD = 4096  # bytes in which those beginnings are looked for
 CHUNK = 2**20  # bytes read from a file object at a time
 
@@ -79,6 +99,9 @@ TURNS = {
 }
 
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+#: What a page is (a reduced copy, for one), pages within it, and the mark of Adobe's raw files.
+TIFF_KIND, REDUCED, TIFF_INNER, TIFF_DNG = 254, 1, 330, 50706
+MAX_PAGES = 16
 
 
 class PhotoError(ValueError):
@@ -258,6 +281,9 @@ def identify(file: BinaryIO, formats: Sequence[str] = FORMATS) -> Image.Image:
     file.seek(0)
     head = file.read(HEAD)
     damaged = None
+    for kind, beginning in UNREAD.items():
+        if beginning.search(head):
+            raise Refused(f"{kind} is not read; export it as JPEG or PNG first")
     for name in formats:
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory is None:
@@ -272,20 +298,46 @@ def identify(file: BinaryIO, formats: Sequence[str] = FORMATS) -> Image.Image:
             accepted = accept is None or accept(head[:16])
             # A string says that this Pillow was built without the format.
             if accepted and not isinstance(accepted, str):
-                return factory(file, "")
+                image = factory(file, "")
+                return _main_page(image) if name == "TIFF" else image
+        except Refused:
+            raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise Refused(f"it has more than {MAX_PIXELS:,} px") from error
         except Exception as error:
             if accept is not None:
                 damaged = damaged or (name, error)
-    for kind, beginning in UNREAD.items():
-        if beginning.search(head):
-            raise Refused(f"{kind} is not read; export it as JPEG or PNG first")
+    if HEIC.search(head) and "HEIF" not in Image.OPEN:
+        raise Refused(
+            "a HEIC photo is read only where pillow-heif is installed (`pip install .[heic]`); "
+            "export it as JPEG or PNG first"
+        )
     if damaged:
         name, error = damaged
         reason = f"it begins like a {name} file, but is damaged, cut off or of a kind unknown here"
         raise Refused(reason) from error
     raise Refused("it is not an image")
+
+
+def _main_page(image: Image.Image) -> Image.Image:
+    """A TIFF file at the page that is the photo, where the first one says it is a preview.
+
+    Raises:
+        Refused: the photo is a camera's raw data, which only its preview shows.
+    """
+    tags = image.tag_v2
+    if TIFF_DNG in tags or (tags.get(TIFF_KIND, 0) & REDUCED and TIFF_INNER in tags):
+        raise Refused(
+            "a camera's raw photo (DNG, NEF, ARW and others) is not read, and its small preview "
+            "is not the photo; export it as JPEG or PNG first"
+        )
+    if tags.get(TIFF_KIND, 0) & REDUCED:
+        sizes = []
+        for page in range(min(image.n_frames, MAX_PAGES)):
+            image.seek(page)
+            sizes.append((image.width * image.height, -page))
+        image.seek(-max(sizes)[1])
+    return image
 
 
 def _check_size(width: int, height: int) -> None:

@@ -24,7 +24,7 @@ from . import inside, pieces, viewer
 from .examples import example_of
 from .opened import Explainers, own_explainer
 from .standalone import standalone_html
-from .visitors import Refused
+from .visitors import Refused, without_folders
 from .words import both, words
 
 #: Most predictions that can be shown; all of them come from the one forward pass.
@@ -245,4 +245,4 @@ def _object(text: str) -> dict:
 
 
 def _warn(key: str, error: Exception) -> None:
-    gr.Warning(html.escape(str(error)), title=both(key))
+    gr.Warning(html.escape(without_folders(str(error))), title=both(key))

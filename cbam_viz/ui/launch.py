@@ -1,26 +1,64 @@
 """Serving the page."""
 
+import os
+import signal
+import socket
+import threading
+
 import gradio as gr
 from starlette.middleware import Middleware
 
 from . import bundle
+from .door import Door
 from .examples import EXAMPLES
 from .page import build
-from .visitors import Door
 from .words import translations
 
 #: Largest upload: the weights of a ResNet-101-CBAM have 198 MB.
 MAX_UPLOAD = "250mb"
 
 
-def launch(model: str | None = None, **options) -> None:
-    """Build the page and serve it until stopped.
+def launch(
+    model: str | None = None, server_name: str | None = None, server_port: int | None = None
+) -> None:
+    """Build the page and serve it until stopped; what runs then is finished.
 
     Args:
         model: as for `build`.
-        options: more of ``gr.Blocks.launch``'s, the address for example.
+        server_name: address to listen on; GRADIO_SERVER_NAME or 127.0.0.1 if not given.
+        server_port: GRADIO_SERVER_PORT or 7860 if not given.
+
+    Raises:
+        ValueError: the port is taken, or no port.
     """
-    build(model).launch(**launch_options(), **options)
+    name = server_name or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    port = _free_port(name, server_port or os.environ.get("GRADIO_SERVER_PORT") or 7860)
+    # The server asks itself whether it is there: no proxy can know.
+    for key in ("NO_PROXY", "no_proxy"):
+        exempt = [*filter(None, [os.environ.get(key)]), "localhost", "127.0.0.1", "::1", name]
+        os.environ[key] = ",".join(dict.fromkeys(exempt))
+    if threading.current_thread() is threading.main_thread():
+        # Gradio stops in order when it is interrupted; a host that stops a server terminates it.
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    build(model).launch(**launch_options(), server_name=name, server_port=port)
+
+
+def _free_port(name: str, port: int | str) -> int:
+    """The port as a number, if it can be listened on."""
+    try:
+        port = int(port)
+        family = socket.AF_INET6 if ":" in name else socket.AF_INET
+        with socket.socket(family) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind((name, port))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{port!r} is no port; expected is a number up to 65535") from error
+    except OSError as error:
+        raise ValueError(
+            f"port {port} of {name} cannot be listened on ({error.strerror}); choose another with "
+            "GRADIO_SERVER_PORT or `cbam-viz serve --port`"
+        ) from error
+    return port
 
 
 def launch_options() -> dict:

@@ -55,8 +55,11 @@ class Explainers:
 
     @property
     def opened(self) -> list[str]:
-        """Names of the models in memory, the last used one last."""
-        return list(self._opened)
+        """Names of the catalogue's models in memory, the last used one last.
+
+        What other visitors fetched from the Hub is not told.
+        """
+        return [name for name in self._opened if name in self.names]
 
 
 def own_explainer(files: list[str]) -> Explainer:

@@ -14,45 +14,26 @@ from urllib.parse import unquote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 #: Where the server gives out uploaded files; such an address, of any host, names an upload.
 OWN_FILES = re.compile(r".*/gradio_api/file=")
 
-#: What the page, Gradio's clients and MCP ask for; everything else Gradio has does not exist here.
-_NAME = r"[\w-]+"
-OPEN = {
-    "GET": (
-        r"/|/config/?|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?",
-        r"/(assets|static|svelte)/.*",
-        r"/gradio_api/(info|openapi\.json|user|app_id|token|startup-events|theme\.css)/?",
-        r"/(gradio_api/)?login_check/?",
-        rf"/gradio_api/heartbeat/{_NAME}",
-        r"/gradio_api/(queue/(data|status)|upload_progress)",
-        rf"/gradio_api/call/(v2/)?{_NAME}/{_NAME}",
-        # A file of an address would be fetched for the visitor.
-        r"/gradio_api/file=(?!\w+:/).*",
-        r"/gradio_api/mcp(/.*)?",
-    ),
-    "POST": (
-        r"/gradio_api/(upload|queue/join|cancel|reset)/?",
-        rf"/gradio_api/call/(v2/)?{_NAME}/?",
-        r"/gradio_api/mcp(/.*)?",
-    ),
-    "DELETE": (r"/gradio_api/mcp(/.*)?",),  # ends an MCP session
-}
-_OPEN = {method: re.compile("|".join(paths)) for method, paths in OPEN.items()}
-_OPEN["HEAD"] = _OPEN["GET"]
+#: The folders before a file's name. A Hub id or an address has none that begins like this.
+FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:)?[\\/](?:[^\s'\"\\/:;,()<>]+[\\/])+")
+
+
+def without_folders(message: str) -> str:
+    """A message that names files by their names alone: where they lie is nobody's business."""
+    return FOLDERS.sub("", message)
 
 
 class Refused(gr.Error):
     """A visitor's fault, in a sentence: nothing to log."""
 
     def __init__(self, message: str, title: str = "Error"):
-        super().__init__(message, title=title, print_exception=False)
+        super().__init__(without_folders(message), title=title, print_exception=False)
 
 
 class Page(gr.Blocks):
@@ -155,22 +136,3 @@ def uploaded(path: object) -> str:
     except (OSError, ValueError):  # too long, or with a NUL in it
         pass
     raise Refused("this file was not uploaded here, or is cleared away by now; upload it (again)")
-
-
-class Door:
-    """ASGI middleware: whatever is not in `OPEN` is not found."""
-
-    def __init__(self, app: ASGIApp):
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not is_open(scope["method"], scope["path"]):
-            await PlainTextResponse("Not Found", 404)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-
-def is_open(method: str, path: str) -> bool:
-    """Whether visitors may call an address of the server."""
-    # CORS asks with OPTIONS first; Gradio answers it without running anything.
-    return method == "OPTIONS" or bool(method in _OPEN and _OPEN[method].fullmatch(path))

@@ -894,12 +894,94 @@ def test_an_address_is_not_fetched(address):
         ("SVG", b'<?xml?><!DOCTYPE svg PUBLIC "a" "b" [ <!ENTITY a "b"> ]>\n<svg></svg>'),
         ("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"),
         ("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"),
-        ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)),
-        ("HEIC", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(100)),
+        ("JPEG XL", b"\xff\x0a" + bytes(100)),
+        ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100)),
+        ("JPEG XR", b"II\xbc\x01" + bytes(100)),
+        ("camera's raw", b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom" + bytes(100)),  # CR3
+        ("camera's raw", b"FUJIFILMCCD-RAW 0201FF383501" + bytes(100)),  # RAF
+        ("camera's raw", b"II*\0\x10\0\0\0CR\x02\0" + bytes(100)),  # CR2
+        ("camera's raw", b"IIRO\x08\0\0\0" + bytes(100)),  # ORF
+        ("camera's raw", b"IIU\0\x18\0\0\0" + bytes(100)),  # RW2
+        ("DICOM", bytes(128) + b"DICM\x02\0\0\0UL" + bytes(100)),
+        ("OpenEXR", b"v/1\x01\x02\0\0\0" + bytes(100)),
+        ("Radiance", b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n" + bytes(100)),
+        ("GIMP", b"gimp xcf v011\0" + bytes(100)),
+        ("video", b"\0\0\0\x20ftypisom\0\0\x02\0" + bytes(100)),
+        ("video", b"\0\0\0\x14ftypqt  \0\0\x02\0" + bytes(100)),  # a live photo's
+        ("video", b"\x1a\x45\xdf\xa3" + bytes(100)),
     ],
 )
 def test_what_is_known_and_not_read(kind, contents):
     refused(contents, kind, "export it as JPEG or PNG")
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"hevc"])
+def test_heic_says_what_reads_it(brand, monkeypatch):
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    contents = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(100)
+    refused(contents, "HEIC", "pillow-heif", "export it as JPEG or PNG")
+
+
+def test_heic_is_read_where_its_plug_in_is():
+    pytest.importorskip("pillow_heif")
+    image = Image.new("RGB", (64, 48), (200, 30, 30))
+    image.paste((30, 30, 200), (0, 0, 32, 48))
+    assert_near(load(encode(image, "HEIF", quality=95)), pixels(image), 12)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TGA", "DDS", "SGI", "ICO"])
+def test_an_alpha_that_was_never_used_is_none(kind, colours):
+    """Many programs leave the fourth byte at 0: the photo is no white sheet."""
+    image = Image.fromarray(colours).convert("RGBA").resize((32, 32))
+    image.putalpha(0)
+    options = {"bitmap_format": "bmp"} if kind == "ICO" else {}
+    contents = bytearray(encode(image, kind, **options))
+    photo = load(bytes(contents))
+    if kind == "ICO":  # Pillow makes its mask of the alpha, so the colours are kept as well
+        assert photo.size == (32, 32)
+    else:
+        assert_near(photo, pixels(image.convert("RGB")))
+    if kind == "BMP":  # as Pillow writes it, it says nothing of an alpha
+        return
+    image.putpixel((0, 0), (1, 2, 3, 255))  # used: then it counts
+    assert pixels(load(encode(image, kind, **options)))[-1, -1].tolist() == [255, 255, 255]
+
+
+def test_an_alpha_of_a_format_that_knows_what_it_is_counts(colours):
+    image = Image.fromarray(colours).convert("RGBA")
+    image.putalpha(0)
+    for kind in ("PNG", "WEBP", "TIFF"):
+        options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+        assert pixels(load(encode(image, kind, **options))).min() == 255
+
+
+def _tagged(image, **tags):
+    """A TIFF page with more tags."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    info = ImageFileDirectory_v2()
+    for number, value in tags.items():
+        info[int(number[1:])] = value
+    return encode(image, "TIFF", tiffinfo=info)
+
+
+def test_a_raw_photos_preview_is_not_taken_for_it():
+    preview = Image.new("RGB", (160, 120), "red")
+    for contents in (
+        _tagged(preview, t50706=bytes([1, 4, 0, 0])),  # DNG
+        _tagged(preview, t254=1, t330=8),  # NEF, ARW: its pages are within the first
+    ):
+        refused(contents, "camera's raw", "preview", "export it as JPEG or PNG")
+
+
+def test_of_a_tiff_that_begins_with_a_preview_the_largest_page_is_the_photo():
+    pages = [Image.new("RGB", size, c) for size, c in (((16, 12), "red"), ((64, 48), "blue"))]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:], tiffinfo={254: 1})
+    assert load(file.getvalue()).size == (64, 48)
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    assert load(file.getvalue()).size == (16, 12)
 
 
 def test_postscript_never_reaches_its_interpreter(monkeypatch, tmp_path):

@@ -222,11 +222,11 @@ def test_the_queue_has_no_back_door(http, config):
 
 
 def test_what_gradio_has_beside_the_page_is_not_there():
-    """Of all routes those are open that `visitors.OPEN` lists, and no others."""
+    """Of all routes those are open that `door.OPEN` lists, and no others."""
     from gradio.routes import App
 
+    from cbam_viz.ui.door import is_open
     from cbam_viz.ui.page import build
-    from cbam_viz.ui.visitors import is_open
 
     shut, routes = set(), list(App.create_app(build()).routes)
     for route in routes:
@@ -251,6 +251,62 @@ def test_what_gradio_has_beside_the_page_is_not_there():
 )
 def test_closed_addresses(path, http):
     assert http.get(path).status_code == 404
+
+
+def test_a_request_that_is_too_large_is_not_read(http):
+    def status(path: str, **headers: str) -> int:
+        return http.post(path, headers=headers, content=iter([b"x"])).status_code
+
+    assert status("/gradio_api/upload") == 411
+    assert status("/gradio_api/upload", **{"Content-Length": "300000000"}) == 413
+    assert status("/gradio_api/queue/join", **{"Content-Length": "5000000"}) == 413
+    assert status("/gradio_api/mcp/", **{"Content-Length": "95000000"}) == 413
+
+
+def test_uploads_are_refused_where_there_is_no_room(http, monkeypatch):
+    from cbam_viz.ui import door
+
+    monkeypatch.setattr(door, "QUOTA", 1000)
+    answer = http.post("/gradio_api/upload", files={"files": COFFEE.read_bytes()})
+    assert answer.status_code == 503
+    assert "no room" in answer.text
+
+
+def test_what_was_broken_off_is_deleted_and_the_rest_stays(http, uploads, monkeypatch):
+    from gradio.utils import get_upload_folder
+
+    from cbam_viz.ui import door
+
+    broken_off = Path(get_upload_folder()) / "tmpbrokenoff"
+    broken_off.write_bytes(b"half a pho")
+    monkeypatch.setattr(door, "BROKEN_OFF", -10)
+    http.post("/gradio_api/upload", files={"files": COFFEE.read_bytes()})
+    assert not broken_off.exists()
+    assert Path(uploads[0]).exists()
+
+
+def test_headers(http):
+    for path in ("/", "/config", "/monitoring"):
+        headers = http.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert "Referrer-Policy" in headers
+
+
+@pytest.mark.parametrize(
+    "message, told",
+    [
+        ("/tmp/gradio/0a1b/mine.pth is empty", "mine.pth is empty"),
+        ("what lies in '/home/x/.cache/hub/a.pth' and /b/c.txt", "what lies in 'a.pth' and c.txt"),
+        (r"C:\Users\x\a.pth is empty", "a.pth is empty"),
+        ("user/repo@refs/pr/1, https://hf.co/a/b", "user/repo@refs/pr/1, https://hf.co/a/b"),
+        ("<b>bold</b> and layer4.1", "<b>bold</b> and layer4.1"),
+    ],
+)  # fmt: skip
+def test_messages_name_no_folders(message, told):
+    from cbam_viz.ui.visitors import without_folders
+
+    assert without_folders(message) == told
 
 
 def test_files_are_given_out_only_of_uploads(http, uploads, secret):
