@@ -72,17 +72,23 @@ def test_it_starts_behind_proxies_and_beside_another_users_cache_and_ends_in_ord
             answers = []
 
             def ask():
-                call = client.post("/gradio_api/call/explain", json={"data": [photo, "", 5]}).json()
-                answers.append(client.get(f"/gradio_api/call/explain/{call['event_id']}").text)
+                call = client.post("/gradio_api/call/explain", json={"data": [photo, "", 5]})
+                if call.status_code == 503:
+                    answers.append(503)
+                    return
+                event = call.json()["event_id"]
+                answers.append(client.get(f"/gradio_api/call/explain/{event}").text)
 
             threads = [threading.Thread(target=ask) for _ in range(4)]
             for thread in threads:
                 thread.start()
-            time.sleep(0.5)
+            time.sleep(2)
             process.send_signal(signal.SIGTERM)
             for thread in threads:
                 thread.join()
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     finally:
         process.kill()
-    assert ["event: complete" in answer for answer in answers] == [True] * 4
+    # Each that was taken is answered, the others were told at once.
+    assert answers.count(503) + sum("event: complete" in str(a) for a in answers) == 4
+    assert answers.count(503) < 4

@@ -65,6 +65,26 @@ HEADERS = {
 }
 
 
+#: Answers that come when they are ready.
+STREAMS = re.compile(r"/gradio_api/(queue/data|call/.*)")
+
+
+class Traffic:
+    """What goes through the door of this process.
+
+    Attributes:
+        closing: whether nothing new is taken any more.
+        streams: answers that somebody waits for.
+    """
+
+    def __init__(self):
+        self.closing = False
+        self.streams = 0
+
+
+traffic = Traffic()
+
+
 class Door:
     """ASGI middleware: what is not in `OPEN` is not found, what is too large is not read."""
 
@@ -84,12 +104,19 @@ class Door:
             await send(message)
 
         refusal = None
-        if not is_open(scope["method"], scope["path"]):
+        if traffic.closing and scope["method"] == "POST":
+            refusal = "The server is being stopped; please try again soon.", 503
+        elif not is_open(scope["method"], scope["path"]):
             refusal = "Not Found", 404
         elif scope["method"] == "POST":
             refusal = _too_large(scope["path"], Headers(scope=scope).get("content-length", ""))
         answer = PlainTextResponse(*refusal) if refusal else self.app
-        await answer(scope, receive, send_on)
+        waited_for = scope["method"] == "GET" and bool(STREAMS.fullmatch(scope["path"]))
+        traffic.streams += waited_for
+        try:
+            await answer(scope, receive, send_on)
+        finally:
+            traffic.streams -= waited_for
 
 
 def is_open(method: str, path: str) -> bool:

@@ -22,7 +22,7 @@ from ..models.sources import HUB_ID
 from ..render.export import to_zip
 from . import inside, pieces, viewer
 from .examples import example_of
-from .opened import Explainers, own_explainer
+from .opened import Explainers, OwnModels
 from .standalone import standalone_html
 from .visitors import Refused, without_folders
 from .words import both, words
@@ -36,8 +36,10 @@ PREDICTIONS = 5
 #: The tabs, as links name them; the first is open to begin with.
 TABS = ("blocks", "inside")
 
-#: What a photo gave, kept for its visitor.
-Result = tuple[Explainer, Explanation] | None
+#: A model by its name, or a visitor's own by its files.
+Model = str | tuple[str, ...]
+#: What a photo gave, kept for its visitor; the model itself may go.
+Result = tuple[Model, Explanation] | None
 
 
 class Handlers:
@@ -50,6 +52,7 @@ class Handlers:
 
     def __init__(self, explainers: Explainers, first: str):
         self.explainers = explainers
+        self.own = OwnModels()
         self.first = first
 
     def explain(self, photo: str, model: str | None = None, top_k: int | None = None) -> dict:
@@ -101,7 +104,7 @@ class Handlers:
         photo: str | None,
         second: str | None,
         model: str,
-        own: Explainer | None,
+        own: tuple[str, ...] | None,
         block: str,
         most: int,
     ):
@@ -111,7 +114,7 @@ class Handlers:
         if photo is None:
             return nothing
         try:
-            explainer = own or self.explainers.get(model)
+            explainer = self._opened(own or model)
             explanation = explainer.explain(UntrustedPhoto(photo), MOST_PREDICTIONS)
             beside = second and explainer.explain(UntrustedPhoto(second), MOST_PREDICTIONS)
         except (PhotoError, WeightsError) as error:
@@ -123,7 +126,7 @@ class Handlers:
         shown["photo"]["linked"] = bool(link["photo"])
         names = [b.name for b in explanation.blocks]
         return (
-            (explainer, explanation),
+            (own or model, explanation),
             pieces.summary(explanation, self.explainers.opened, most),
             gr.HTML(shown, second=beside and viewer.payload(beside, fields)),
             pieces.table(explanation),
@@ -135,10 +138,11 @@ class Handlers:
         """The parts of one block, if its tab is the one in view."""
         if result is None or not wanted:
             return None, gr.skip()
-        explainer, explanation = result
+        explanation = result[1]
         names = [b.name for b in explanation.blocks]
         block = block if block in names else names[-1]
-        return inside.payload(dissect(explainer, explanation, block), explanation), block
+        anatomy = dissect(self._needed(result), explanation, block)
+        return inside.payload(anatomy, explanation), block
 
     def features(self, result: Result, event: gr.EventData):
         """The feature maps that the viewer asks for."""
@@ -147,7 +151,8 @@ class Handlers:
         block = getattr(event, "block", None)
         if block not in [b.name for b in result[1].blocks]:
             raise Refused(f"no block {block!r:.40}")
-        return gr.HTML(features=viewer.features(dissect(*result, block)))
+        anatomy = dissect(self._needed(result), result[1], block)
+        return gr.HTML(features=viewer.features(anatomy))
 
     def summarise(self, result: Result, most: int) -> str:
         """What the network says, in another number of lines."""
@@ -171,23 +176,23 @@ class Handlers:
         said = words().get(language, words()["en"])
         return [gr.Tab(said[key]) for key in ("everyBlock", "insideBlock")]
 
-    def take_weights(self, files: list[str] | None) -> Explainer | None:
+    def take_weights(self, files: list[str] | None) -> tuple[str, ...] | None:
         """A visitor's own model, for that visitor's session alone."""
         if not files:
             return None
         try:
-            explainer = own_explainer(files)
+            explainer = self.own.get(tuple(files))
         except WeightsError as error:
             _warn("notOpened", error)
             return None
         gr.Info(both("opened", name=explainer.facts.name), title="")
-        return explainer
+        return tuple(files)
 
     def pack(self, result: Result) -> str:
         """Everything as one zip."""
-        _, explanation = _needed(result)
+        self._needed(result)
         try:
-            bounded = _bounded(explanation)
+            bounded = _bounded(result[1])
         except PhotoError as error:  # its file is cleared away by now
             raise Refused(str(error)) from error
         with tempfile.TemporaryDirectory() as folder:
@@ -201,23 +206,29 @@ class Handlers:
             result: what is on screen.
             state: of the viewer, as JSON.
         """
-        explainer, explanation = _needed(result)
+        explainer, explanation = self._needed(result), result[1]
         anatomies = (dissect(explainer, explanation, b.name) for b in explanation.blocks)
         fields = receptive_fields(explainer.model)
         page = standalone_html(explanation, fields, anatomies, _object(state))
         return _for_download(page.encode(), "cbam-viz.html")
+
+    def _opened(self, model: Model) -> Explainer:
+        return self.own.get(model) if isinstance(model, tuple) else self.explainers.get(model)
+
+    def _needed(self, result: Result) -> Explainer:
+        """The model of what is on screen, opened again if it had to go."""
+        if result is None:
+            raise Refused(both("nothingYet"), title="")
+        try:
+            return self._opened(result[0])
+        except WeightsError as error:  # its upload is cleared away by now
+            raise Refused(str(error)) from error
 
 
 def _said(value: object) -> str:
     """What came, as it would be written in JSON, cut short."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _needed(result: Result) -> tuple[Explainer, Explanation]:
-    if result is None:
-        raise Refused(both("nothingYet"), title="")
-    return result
 
 
 def _bounded(explanation: Explanation) -> Explanation:

@@ -4,18 +4,22 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from . import bundle
-from .door import Door
+from . import bundle, door
 from .examples import EXAMPLES
 from .page import build
 from .words import translations
 
 #: Largest upload: the weights of a ResNet-101-CBAM have 198 MB.
 MAX_UPLOAD = "250mb"
+#: Seconds that what runs has to finish when the server is stopped.
+PATIENCE = 60
+#: Most sessions that anything is kept of.
+SESSIONS = 500
 
 
 def launch(
@@ -37,10 +41,24 @@ def launch(
     for key in ("NO_PROXY", "no_proxy"):
         exempt = [*filter(None, [os.environ.get(key)]), "localhost", "127.0.0.1", "::1", name]
         os.environ[key] = ",".join(dict.fromkeys(exempt))
-    if threading.current_thread() is threading.main_thread():
-        # Gradio stops in order when it is interrupted; a host that stops a server terminates it.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    build(model).launch(**launch_options(), server_name=name, server_port=port)
+    stopped = threading.Event()
+
+    def stop(*_) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who is impatient need not wait
+
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, stop)
+    page = build(model)
+    page.launch(**launch_options(), server_name=name, server_port=port, prevent_thread_lock=True)
+    while not stopped.wait(1):
+        pass
+    door.traffic.closing = True
+    time.sleep(1)  # who has been told that it is taken comes for the answer
+    patience = time.monotonic() + PATIENCE
+    while door.traffic.streams and time.monotonic() < patience:
+        time.sleep(0.1)
+    page.close()
 
 
 def _free_port(name: str, port: int | str) -> int:
@@ -76,8 +94,9 @@ def launch_options() -> dict:
         "head": f"{bundle.head()}<script>window.CbamPage = CbamViz.startPage();</script>",
         "i18n": translations(),
         "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": SESSIONS,
         "mcp_server": True,
-        "app_kwargs": {"middleware": [Middleware(Door)]},
+        "app_kwargs": {"middleware": [Middleware(door.Door)]},
         "enable_monitoring": False,
         "run_history": False,
         "footer_links": ["api", "gradio"],

@@ -12,8 +12,10 @@ from ..models.layouts import WeightsError
 from ..models.sources import HUB_ID, SUFFIXES
 
 #: Most models of the catalogue or the Hub kept in memory at once; a ResNet-50 takes about 230 MB
-#: in both of its forms. A visitor's own weights are kept for that visitor alone.
+#: in both of its forms.
 MODELS_KEPT = 3
+#: Most bytes of visitors' own models in memory together, unless it is a single one.
+OWN_BYTES = 600_000_000
 
 
 class Explainers:
@@ -62,6 +64,39 @@ class Explainers:
         return [name for name in self._opened if name in self.names]
 
 
+class OwnModels:
+    """Visitors' own models by their files: the last used ones, as many as fit into `OWN_BYTES`.
+
+    One that had to go is opened again when it is asked for, as long as its upload is kept.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._opened: OrderedDict[tuple[str, ...], Explainer] = OrderedDict()
+
+    def get(self, files: tuple[str, ...]) -> Explainer:
+        """An explainer of uploaded weights. Gradio's paths of uploads name their contents.
+
+        Raises:
+            WeightsError: as from `own_explainer`.
+        """
+        with self._lock:  # one at a time: opening takes several times what is kept
+            explainer = self._opened.pop(files, None) or own_explainer(list(files))
+            self._opened[files] = explainer
+            while len(self._opened) > 1 and self.size > OWN_BYTES:
+                self._opened.popitem(last=False)
+            return explainer
+
+    @property
+    def size(self) -> int:
+        """Bytes of the models in memory, of which each is there in two forms."""
+        return sum(
+            2 * tensor.nbytes
+            for explainer in self._opened.values()
+            for tensor in explainer.model.state_dict().values()
+        )
+
+
 def own_explainer(files: list[str]) -> Explainer:
     """An explainer of uploaded weights, and of what was uploaded with them to describe them.
 
@@ -81,6 +116,8 @@ def own_explainer(files: list[str]) -> Explainer:
             f"expected is one file of weights ({', '.join(SUFFIXES)}) and perhaps a .txt with one "
             f"class name a line, and config.json; given: {given}"
         )
+    if gone := [path.name for path in paths if not path.is_file()]:
+        raise WeightsError(f"{gone[0]} is cleared away by now; upload it again")
     # Every upload lies in a folder of its own; here they lie together, as they belong.
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:

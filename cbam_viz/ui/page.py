@@ -14,6 +14,8 @@ from .opened import Explainers
 from .visitors import Page
 from .words import translations, words
 
+#: Seconds that what a visitor gave is kept after it was last used.
+KEPT = 3600
 #: What is nobody's but the page's.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -67,9 +69,9 @@ def build(model: str | None = None) -> gr.Blocks:
 def _hidden() -> dict:
     """What is remembered of a visit, and what the browser says."""
     return {
-        "result": gr.State(),  # (Explainer, Explanation)
+        "result": gr.State(time_to_live=KEPT),  # `handlers.Result`
         "inside_wanted": gr.State(False),
-        "own": gr.State(),  # the visitor's own Explainer
+        "own": gr.State(time_to_live=KEPT),  # files of the visitor's own weights
         "link": gr.JSON(visible=False),
         "in_view": gr.Textbox(visible=False),  # name of the viewer's block
         "state": gr.Textbox(visible=False),  # the viewer's, as JSON

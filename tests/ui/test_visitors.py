@@ -209,7 +209,7 @@ def test_what_can_be_called(functions):
     """A function that is added has to be safe with any argument, and is named here."""
     assert set(functions) == {
         *("explain", "look_at", "look_inside", "features", "follow", "tab_names"),
-        *("take_weights", "pack", "bind", "get", "lambda"),
+        *("summarise", "take_weights", "pack", "bind", "get", "lambda"),
     }
 
 
