@@ -254,7 +254,7 @@ def test_serve_listens_where_gradio_is_told_to(monkeypatch):
     monkeypatch.setattr(launch, "launch", lambda model, **options: asked.append(options))
     for arguments in ([], ["--host", "0.0.0.0", "--port", "8000"]):
         cli.main(["serve", *arguments])
-    # None: Gradio looks at GRADIO_SERVER_NAME and GRADIO_SERVER_PORT itself, as under app.py.
+    # None: `launch` looks at GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, as under app.py.
     assert asked == [
         {"server_name": None, "server_port": None},
         {"server_name": "0.0.0.0", "server_port": 8000},
