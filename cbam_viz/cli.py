@@ -165,7 +165,7 @@ def _explain(arguments: argparse.Namespace) -> int:
             if arguments.html:
                 anatomies = (dissect(explainer, explanation, b.name) for b in explanation.blocks)
                 fields = receptive_fields(explainer.model)
-                page = standalone_html(explanation, fields, anatomies)
+                page = standalone_html(explanation, fields, anatomies, open_at=explainer.open_at)
                 with written_whole(folder / "viewer.html") as file:
                     file.write(page.encode())
         if arguments.json:

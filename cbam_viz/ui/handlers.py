@@ -1,9 +1,9 @@
 """What the page does when its visitor does something. Every method is a handler of Gradio's."""
 
-import html
 import json
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from ..models.receptive_field import receptive_fields
 from ..models.sources import HUB_ID
 from ..render.export import to_zip
 from . import inside, pieces, viewer
-from .examples import example_of
+from .examples import EXAMPLE_FILES, example_of
 from .opened import Explainers, OwnModels
 from .standalone import standalone_html
-from .visitors import Refused, without_folders
+from .visit import Desk, Visit
+from .visitors import Refused
 from .words import both, words
 
 #: Most predictions that can be shown; all of them come from the one forward pass.
@@ -36,10 +37,8 @@ PREDICTIONS = 5
 #: The tabs, as links name them; the first is open to begin with.
 TABS = ("blocks", "inside")
 
-#: A model by its name, or a visitor's own by its files.
-Model = str | tuple[str, ...]
-#: What a photo gave, kept for its visitor; the model itself may go.
-Result = tuple[Model, Explanation] | None
+#: The example that a first visit shows.
+OPENING = "coffee"
 
 
 class Handlers:
@@ -47,13 +46,17 @@ class Handlers:
 
     Args:
         explainers: the models that can be opened.
-        first: name of the one to start with.
+        first: name of the one to start with; an example is explained with it.
     """
 
     def __init__(self, explainers: Explainers, first: str):
         self.explainers = explainers
         self.own = OwnModels()
         self.first = first
+        name = OPENING if OPENING in EXAMPLE_FILES else next(iter(EXAMPLE_FILES))
+        explainer = explainers.get(first)
+        explanation = explainer.explain(EXAMPLE_FILES[name], MOST_PREDICTIONS)
+        self.opening = Desk(Visit(explainer, explanation, example=name))
 
     def explain(self, photo: str, model: str | None = None, top_k: int | None = None) -> dict:
         """Explain a photo: the predictions, and every block's channel and spatial attention.
@@ -99,130 +102,176 @@ class Handlers:
             raise Refused(str(error)) from error
         return explanation, block
 
-    def look_at(
-        self,
-        photo: str | None,
-        second: str | None,
-        model: str,
-        own: tuple[str, ...] | None,
-        block: str,
-        most: int,
-    ):
-        """One forward pass for each photo, and all that is shown of them."""
-        link = {"photo": photo and example_of(photo), "model": None if own else model}
-        nothing = None, "", gr.HTML(None, second=None), "", gr.skip(), link
+    def take_photo(self, photo: str | None, desk: Desk, block: str, most: int):
+        """Explain another photo with the same model. None, no photo, leaves what there is."""
         if photo is None:
-            return nothing
-        try:
-            explainer = self._opened(own or model)
-            explanation = explainer.explain(UntrustedPhoto(photo), MOST_PREDICTIONS)
-            beside = second and explainer.explain(UntrustedPhoto(second), MOST_PREDICTIONS)
-        except (PhotoError, WeightsError) as error:
-            _warn("notExplained", error)
-            return nothing
-        fields = receptive_fields(explainer.model)
-        shown = viewer.payload(explanation, fields)
-        shown["predictions"] = []  # the page shows them itself
-        shown["photo"]["linked"] = bool(link["photo"])
-        names = [b.name for b in explanation.blocks]
-        return (
-            (own or model, explanation),
-            pieces.summary(explanation, self.explainers.opened, most),
-            gr.HTML(shown, second=beside and viewer.payload(beside, fields)),
-            pieces.table(explanation),
-            gr.Dropdown(names, value=block if block in names else names[-1]),
-            link,
+            return self._unchanged(desk.visit)
+        example = example_of(photo)
+
+        def look(visit: Visit) -> Visit:
+            explanation = _explain(visit.explainer, UntrustedPhoto(photo))
+            return replace(visit, explanation=explanation, example=example)
+
+        return self._looked(desk, look, block, most)
+
+    def take_second(self, photo: str | None, desk: Desk, block: str, most: int):
+        """Explain a photo to compare with; None takes it away."""
+
+        def look(visit: Visit) -> Visit:
+            return replace(visit, beside=photo and _explain(visit.explainer, UntrustedPhoto(photo)))
+
+        return self._looked(desk, look, block, most)
+
+    def take_model(self, name: str, desk: Desk, block: str, most: int):
+        """Explain the same photos with another model."""
+        return self.take_link("", name, desk, block, most)
+
+    def take_weights(self, files: list[str] | None, desk: Desk, block: str, most: int):
+        """Explain the same photos with a visitor's own model, for that visitor's session alone."""
+        if not files:
+            return self._unchanged(desk.visit)
+        return self._looked(
+            desk, lambda visit: _with_model(visit, self.own.get(tuple(files))), block, most
         )
 
-    def look_inside(self, result: Result, block: str, wanted: bool):
+    def _looked(self, desk: Desk, look: Callable[[Visit], Visit], block: str, most: int):
+        """What is shown after a look; after one that failed, what was shown before it, and why."""
+        before = desk.visit
+        try:
+            visit = desk.change(look)
+        except (PhotoError, WeightsError) as error:
+            return self._unchanged(before, pieces.fault(error))
+        if visit is before:
+            return self._unchanged(before)
+        return self.shown(visit, block, most, before)
+
+    def _unchanged(self, visit: Visit, notice: str = ""):
+        return notice, *[gr.skip()] * 5, visit.explainer.facts.name, gr.skip()
+
+    def shown(self, visit: Visit, block: str, most: int, before: Visit | None = None):
+        """What is shown of a visit, in the order of the page's outputs.
+
+        Args:
+            visit: what to show.
+            block: name of the block that was in view.
+            most: number of predictions.
+            before: what was shown before; what is the same is not sent again.
+        """
+        explainer, explanation = visit.explainer, visit.explanation
+        fields = receptive_fields(explainer.model)
+        photo = viewer.payload(explanation, fields, explainer.open_at)
+        photo["photo"]["linked"] = visit.example is not None
+        second = visit.beside and viewer.payload(visit.beside, fields, explainer.open_at)
+        name = explainer.facts.name
+        catalogued = name in self.explainers.names
+        same = before is not None and before.explainer is explainer
+        return (
+            "",
+            pieces.summary(explanation, self.explainers.opened, most),
+            gr.skip() if same else pieces.classes(explainer),
+            gr.HTML(photo, second=second),
+            pieces.table(explanation),
+            gr.Dropdown(visit.blocks, value=block if block in visit.blocks else explainer.open_at),
+            name,
+            {"photo": visit.example, "model": name if catalogued else None},
+        )
+
+    def look_inside(self, desk: Desk, block: str, wanted: bool):
         """The parts of one block, if its tab is the one in view."""
-        if result is None or not wanted:
+        if not wanted:
             return None, gr.skip()
-        explanation = result[1]
-        names = [b.name for b in explanation.blocks]
-        block = block if block in names else names[-1]
-        anatomy = dissect(self._needed(result), explanation, block)
-        return inside.payload(anatomy, explanation), block
+        visit = desk.visit
+        block = block if block in visit.blocks else visit.explainer.open_at
+        anatomy = dissect(visit.explainer, visit.explanation, block)
+        return inside.payload(anatomy, visit.explanation), block
 
-    def features(self, result: Result, event: gr.EventData):
+    def features(self, desk: Desk, event: gr.EventData):
         """The feature maps that the viewer asks for."""
-        if result is None:
-            return gr.skip()
+        visit = desk.visit
         block = getattr(event, "block", None)
-        if block not in [b.name for b in result[1].blocks]:
+        if block not in visit.blocks:
             raise Refused(f"no block {block!r:.40}")
-        anatomy = dissect(self._needed(result), result[1], block)
-        return gr.HTML(features=viewer.features(anatomy))
+        return gr.HTML(features=viewer.features(dissect(visit.explainer, visit.explanation, block)))
 
-    def summarise(self, result: Result, most: int) -> str:
-        """What the network says, in another number of lines."""
-        return pieces.summary(result and result[1], self.explainers.opened, most)
+    def summarise(self, desk: Desk, most: int) -> str:
+        """What the network says, in so many lines."""
+        explanation = desk.visit.explanation
+        return pieces.summary(explanation, self.explainers.opened, most)
 
-    def follow(self, link: dict):
-        """What a link names: example photo, model, tab."""
+    def follow(self, link: dict, desk: Desk):
+        """What a link names: example photo, model, tab; what it does not name stays."""
         keys = "photo", "model", "tab", "language"
         said = link if isinstance(link, dict) else {}
         photo, model, tab, language = (v if isinstance(v := said.get(k), str) else "" for k in keys)
         if model and model not in self.explainers.names and not HUB_ID.fullmatch(model):
             gr.Warning(both("noSuchModel"), title="")
-            model = None
+            model = ""
+        if photo == desk.visit.example or photo not in EXAMPLE_FILES:
+            photo = ""
         tab = tab if tab in TABS else TABS[0]
-        names = self.tab_names(language)
-        linked = photo or gr.skip(), model or gr.skip(), gr.Tabs(selected=tab)
-        return *linked, tab == "inside", *names
+        return (
+            photo,
+            model or gr.skip(),
+            gr.Tabs(selected=tab),
+            tab == "inside",
+            *self.tab_names(language),
+        )
+
+    def take_link(self, example: str, name: str, desk: Desk, block: str, most: int):
+        """Explain what a link names, in one go: an example's name, or none, and a model's."""
+
+        def look(visit: Visit) -> Visit:
+            if name != visit.explainer.facts.name:
+                visit = _with_model(visit, self.explainers.get(name))
+            if example in EXAMPLE_FILES and example != visit.example:
+                explanation = _explain(visit.explainer, Photo(EXAMPLE_FILES[example]))
+                visit = replace(visit, explanation=explanation, example=example)
+            return visit
+
+        return self._looked(desk, look, block, most)
 
     def tab_names(self, language: str):
         """The tabs of a language: their labels do not follow it as other components' do."""
         said = words().get(language, words()["en"])
         return [gr.Tab(said[key]) for key in ("everyBlock", "insideBlock")]
 
-    def take_weights(self, files: list[str] | None) -> tuple[str, ...] | None:
-        """A visitor's own model, for that visitor's session alone."""
-        if not files:
-            return None
-        try:
-            explainer = self.own.get(tuple(files))
-        except WeightsError as error:
-            _warn("notOpened", error)
-            return None
-        gr.Info(both("opened", name=explainer.facts.name), title="")
-        return tuple(files)
-
-    def pack(self, result: Result) -> str:
+    def pack(self, desk: Desk) -> str:
         """Everything as one zip."""
-        self._needed(result)
         try:
-            bounded = _bounded(result[1])
+            bounded = _bounded(desk.visit.explanation)
         except PhotoError as error:  # its file is cleared away by now
             raise Refused(str(error)) from error
         with tempfile.TemporaryDirectory() as folder:
             content = to_zip(bounded, Path(folder) / "all.zip").read_bytes()
         return _for_download(content, "cbam-viz.zip")
 
-    def bind(self, result: Result, state: str) -> str:
+    def bind(self, desk: Desk, state: str) -> str:
         """The viewer as one file, as it is on screen.
 
         Args:
-            result: what is on screen.
+            desk: what is on screen.
             state: of the viewer, as JSON.
         """
-        explainer, explanation = self._needed(result), result[1]
-        anatomies = (dissect(explainer, explanation, b.name) for b in explanation.blocks)
+        visit = desk.visit
+        explainer, explanation = visit.explainer, visit.explanation
+        anatomies = (dissect(explainer, explanation, name) for name in visit.blocks)
         fields = receptive_fields(explainer.model)
-        page = standalone_html(explanation, fields, anatomies, _object(state))
+        page = standalone_html(explanation, fields, anatomies, _object(state), explainer.open_at)
         return _for_download(page.encode(), "cbam-viz.html")
 
-    def _opened(self, model: Model) -> Explainer:
-        return self.own.get(model) if isinstance(model, tuple) else self.explainers.get(model)
 
-    def _needed(self, result: Result) -> Explainer:
-        """The model of what is on screen, opened again if it had to go."""
-        if result is None:
-            raise Refused(both("nothingYet"), title="")
-        try:
-            return self._opened(result[0])
-        except WeightsError as error:  # its upload is cleared away by now
-            raise Refused(str(error)) from error
+def _explain(explainer: Explainer, photo: Photo) -> Explanation:
+    return explainer.explain(photo, MOST_PREDICTIONS)
+
+
+def _with_model(visit: Visit, explainer: Explainer) -> Visit:
+    """The same photos, explained by another model."""
+    return replace(
+        visit,
+        explainer=explainer,
+        explanation=_explain(explainer, visit.explanation.photo),
+        beside=visit.beside and _explain(explainer, visit.beside.photo),
+    )
 
 
 def _said(value: object) -> str:
@@ -253,7 +302,3 @@ def _object(text: str) -> dict:
     except (TypeError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _warn(key: str, error: Exception) -> None:
-    gr.Warning(html.escape(without_folders(str(error))), title=both(key))

@@ -44,20 +44,21 @@ def build(model: str | None = None) -> gr.Blocks:
     """
     first = model or DEFAULT
     explainers = Explainers(list(dict.fromkeys([first, *list_checkpoints()])))
-    blocks = list(explainers.get(first).model.blocks())
     decoder.warm_up()
     handlers = Handlers(explainers, first)
     title = words()["en"]["title"]
-    with Page(title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600)) as page:
-        parts = SimpleNamespace(**_hidden())
-        turn = "element.querySelector('nav').addEventListener('click', () => trigger('select'))"
-        parts.header = gr.HTML(pieces.HEADER, js_on_load=turn)
+    with Page(
+        title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600), fill_width=True
+    ) as page:
+        parts = SimpleNamespace(**_hidden(handlers))
+        parts.header = gr.HTML(pieces.HEADER, js_on_load="CbamPage.head(element, trigger)")
         with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=280):
-                vars(parts).update(_given(explainers.names, first))
-            with gr.Column(scale=9, min_width=280):
-                vars(parts).update(_shown(blocks))
+            with gr.Column(min_width=280, elem_id="cv-given"):
+                vars(parts).update(_given(explainers.names, handlers.opening.visit.example))
+            with gr.Column(min_width=280, elem_id="cv-shown"):
+                vars(parts).update(_shown())
         gr.HTML(pieces.FOOTER)
+        _open(parts, handlers)
         _wire(page, parts, handlers)
         _wire_public(handlers, first)
     page.on_mcp_server = lambda server: mcp_tool.install(server, handlers.explained)
@@ -66,38 +67,37 @@ def build(model: str | None = None) -> gr.Blocks:
     return page
 
 
-def _hidden() -> dict:
+def _hidden(handlers: Handlers) -> dict:
     """What is remembered of a visit, and what the browser says."""
     return {
-        "result": gr.State(time_to_live=KEPT),  # `handlers.Result`
+        "desk": gr.State(handlers.opening, time_to_live=KEPT),
         "inside_wanted": gr.State(False),
-        "own": gr.State(time_to_live=KEPT),  # files of the visitor's own weights
         "link": gr.JSON(visible=False),
         "in_view": gr.Textbox(visible=False),  # name of the viewer's block
         "state": gr.Textbox(visible=False),  # the viewer's, as JSON
         "language": gr.Textbox(visible=False),
-        "linked_photo": gr.Textbox(visible=False),
+        "linked_photo": gr.Textbox(visible=False),  # name of an example
     }
 
 
-def _given(models: list[str], first: str) -> dict:
-    """The left column: what the visitor gives, and what the network says."""
+def _given(models: list[str], example: str) -> dict:
+    """The left column, in the order of use: photo, examples, models, what the network says."""
     t = translations()
     parts = {}
     parts["photo"] = photo_input(
+        value=EXAMPLE_FILES[example],
         label=t("photo"),
         placeholder=t("drop"),
         sources=["upload", "webcam", "clipboard"],
-        height=280,
+        height=210,
         elem_id="cv-photo",
     )
-    parts["summary"] = gr.HTML(elem_id="cv-summary")
-    parts["most"] = gr.Slider(1, MOST_PREDICTIONS, 5, step=1, label=t("howMany"))
+    parts["notice"] = gr.HTML(elem_id="cv-notice")
     parts["examples"] = gr.Dataset(
         components=[parts["photo"]],
         samples=[[f] for f in EXAMPLE_FILES.values()],
         label=t("examples"),
-        samples_per_page=12,
+        samples_per_page=len(EXAMPLE_FILES),
         elem_id="cv-examples",
     )
     with gr.Accordion(t("secondPhoto"), open=False):
@@ -112,7 +112,6 @@ def _given(models: list[str], first: str) -> dict:
     with gr.Accordion(t("anotherModel"), open=False):
         parts["chosen"] = gr.Dropdown(
             models,
-            value=first,
             allow_custom_value=True,
             label=t("model"),
             info=t("modelInfo"),
@@ -125,10 +124,13 @@ def _given(models: list[str], first: str) -> dict:
             height=120,
             elem_id="cv-weights",
         )
+    parts["summary"] = gr.HTML(elem_id="cv-summary")
+    parts["most"] = gr.Slider(1, MOST_PREDICTIONS, 5, step=1, label=t("howMany"), elem_id="cv-most")
+    parts["classes"] = gr.HTML()
     return parts
 
 
-def _shown(blocks: list[str]) -> dict:
+def _shown() -> dict:
     """The right column: every block, and the inside of one."""
     t = translations()
     parts = {}
@@ -142,17 +144,29 @@ def _shown(blocks: list[str]) -> dict:
             with gr.Accordion(t("figures"), open=False):
                 parts["table"] = gr.HTML()
         with gr.Tab(t("insideBlock"), id=TABS[1]) as parts["inside_tab"]:
-            parts["block"] = gr.Dropdown(blocks, value=blocks[-1], label=t("block"))
+            parts["block"] = gr.Dropdown(label=t("block"))
             parts["inside"] = inside.component(elem_id="cv-inside")
     return parts
+
+
+#: What a look changes, in the order of `Handlers.shown`.
+LOOKED = "notice", "summary", "classes", "attention", "table", "block", "chosen", "link"
+
+
+def _open(p: SimpleNamespace, handlers: Handlers) -> None:
+    """A first visit shows an example at once: it comes with the page."""
+    shown = handlers.shown(handlers.opening.visit, "", p.most.value)
+    for name, value in zip(LOOKED, shown, strict=True):
+        component = getattr(p, name)
+        if isinstance(value, gr.Dropdown):
+            component.choices = value.choices
+        component.value = value.value if isinstance(value, gr.HTML | gr.Dropdown) else value
 
 
 def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     """What leads to what."""
     looking = {
-        "fn": handlers.look_at,
-        "inputs": [p.photo, p.second, p.chosen, p.own, p.block, p.most],
-        "outputs": [p.result, p.summary, p.attention, p.table, p.block, p.link],
+        "outputs": [getattr(p, name) for name in LOOKED],
         "api_visibility": "private",
         "show_progress": "minimal",
         "show_progress_on": [p.photo],
@@ -167,17 +181,26 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     }
     # Both tabs show one block: the viewer's leads, the list over the inside changes it.
     viewers_block = {
-        "inputs": [p.result, p.in_view, p.inside_wanted],
-        "js": "(result, _, wanted) => [result, CbamPage.block(), wanted]",
+        "inputs": [p.desk, p.in_view, p.inside_wanted],
+        "js": "(desk, _, wanted) => [desk, CbamPage.block(), wanted]",
     }
     note_link = {"fn": None, "inputs": [p.link], "js": "(link) => CbamPage.note(link)", **PRIVATE}
+    now = [p.desk, p.block, p.most]
+    pick = p.examples.click(lambda sample: sample and sample[0], p.examples, p.photo, **PRIVATE)
+    start = "(_, ...more) => [CbamPage.begin(), ...more]"
+    linked = [p.linked_photo, p.chosen, p.tabs, p.inside_wanted, p.outside_tab, p.inside_tab]
+    followed = page.load(handlers.follow, [p.link, p.desk], linked, js=start, **PRIVATE)
+    # The photo that is shown stays, if the link names none.
+    followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **PRIVATE)
     # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
-    given = gr.on([p.photo.input, p.second.input, p.chosen.input], **looking)
-    shown = p.examples.click(lambda sample: sample and sample[0], p.examples, p.photo, **PRIVATE)
-    # A link's photo by its name, and only if there is one: one given in the meantime stays.
-    followed = p.linked_photo.change(EXAMPLE_FILES.get, p.linked_photo, p.photo, **PRIVATE)
-    taken = p.weights.change(handlers.take_weights, p.weights, p.own, **PRIVATE)
-    for looked in (given, *(event.success(**looking) for event in (shown, followed, taken))):
+    for looked in (
+        p.photo.input(handlers.take_photo, [p.photo, *now], **looking),
+        pick.success(handlers.take_photo, [p.photo, *now], **looking),
+        p.second.input(handlers.take_second, [p.second, *now], **looking),
+        p.chosen.input(handlers.take_model, [p.chosen, *now], **looking),
+        p.weights.change(handlers.take_weights, [p.weights, *now], **looking),
+        followed.success(handlers.take_link, [p.linked_photo, p.chosen, *now], **looking),
+    ):
         looked.then(**note_link).then(**looking_inside, **viewers_block)
 
     leave = "() => CbamPage.note({ tab: null })"
@@ -185,29 +208,27 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     enter = "() => CbamPage.note({ tab: 'inside' })"
     opened = p.inside_tab.select(lambda: True, None, p.inside_wanted, js=enter, **PRIVATE)
     opened.then(**looking_inside, **viewers_block)
-    p.block.input(inputs=[p.result, p.block, p.inside_wanted], **looking_inside)
+    p.block.input(inputs=[p.desk, p.block, p.inside_wanted], **looking_inside)
     p.block.input(None, [p.block], None, js="(block) => CbamPage.show(block)", **PRIVATE)
     p.attention.select(
-        handlers.features, [p.result], [p.attention], trigger_mode="multiple", **PRIVATE
+        handlers.features, [p.desk], [p.attention], trigger_mode="multiple", **PRIVATE
     )
     p.most.change(
-        handlers.summarise, [p.result, p.most], p.summary, trigger_mode="always_last", **PRIVATE
+        handlers.summarise, [p.desk, p.most], p.summary, trigger_mode="always_last", **PRIVATE
     )
 
     fetch = {"js": "() => document.querySelector('#cv-file').click()", **PRIVATE}
-    packed = p.zip.click(handlers.pack, p.result, p.file, api_visibility="private")
+    packed = p.zip.click(handlers.pack, p.desk, p.file, api_visibility="private")
     packed.success(None, None, None, **fetch)
-    state = "(result) => [result, JSON.stringify(CbamPage.view())]"
+    state = "(desk) => [desk, JSON.stringify(CbamPage.view())]"
     bound = p.html.click(
-        handlers.bind, [p.result, p.state], p.file, js=state, api_visibility="private"
+        handlers.bind, [p.desk, p.state], p.file, js=state, api_visibility="private"
     )
     bound.success(None, None, None, **fetch)
 
     names = [p.outside_tab, p.inside_tab]
     turn = "() => CbamPage.turn()"
     p.header.select(handlers.tab_names, [p.language], names, js=turn, **PRIVATE)
-    linked = [p.linked_photo, p.chosen, p.tabs, p.inside_wanted, *names]
-    page.load(handlers.follow, [p.link], linked, js="() => CbamPage.begin()", **PRIVATE)
 
 
 def _wire_public(handlers: Handlers, first: str) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import torch
 
 from .. import __version__
+from ..explain.explainer import Explainer
 from ..explain.explanation import Explanation, Prediction
+from ..explain.photo import PhotoError
 from .words import both, in_each, words
 
 
@@ -23,18 +25,19 @@ def _switch() -> str:
 HEADER = f"""
 <header id="cv-header">
   <div><h1>CBAM Viz</h1><p>{both("lead")}</p></div>
-  <nav>{_switch()}</nav>
+  <nav>
+    <button type="button" id="cv-present" aria-pressed="false">{both("present")}</button>
+    {_switch()}
+  </nav>
 </header>
 """
 
 FOOTER = f'<footer id="cv-footer">CBAM Viz {__version__} · {both("credits")}</footer>'
 
 
-def summary(explanation: Explanation | None, opened: list[str], most: int) -> str:
+def summary(explanation: Explanation, opened: list[str], most: int) -> str:
     """Which model, how long, on what, and what it says, as HTML."""
-    if explanation is None:
-        return ""
-    return _status(explanation, opened) + _predictions(explanation.predictions[:most])
+    return _predictions(explanation.predictions[:most]) + _status(explanation, opened)
 
 
 def _predictions(predictions: Sequence[Prediction]) -> str:
@@ -95,3 +98,22 @@ def _status(explanation: Explanation, opened: list[str]) -> str:
     learnt = f"<br>{both(about)}" if about in words()["en"] else ""
     notes = "".join(f"<br>{html.escape(note)}" for note in explanation.model.notes)
     return f"<p class='cv-status'>{' · '.join(parts)}{learnt}{notes}</p>"
+
+
+def classes(explainer: Explainer) -> str:
+    """What the network can know at all: how many classes, and which, one click away."""
+    names = list(zip(explainer.classes, explainer.classes_zh or explainer.classes, strict=True))
+
+    def listed(lang: str, which: int) -> str:
+        items = "".join(f"<li>{html.escape(pair[which])}</li>" for pair in sorted(names))
+        return f'<ul class="cv-word" lang="{lang}">{items}</ul>'
+
+    summary = both("knows", count=len(names))
+    lists = listed("en", 0) + listed("zh", 1)
+    return f'<details class="cv-known"><summary>{summary}</summary>{lists}</details>'
+
+
+def fault(error: Exception) -> str:
+    """Why something could not be done, where one looks."""
+    key = "notExplained" if isinstance(error, PhotoError) else "notOpened"
+    return f'<p role="alert" class="cv-fault"><b>{both(key)}</b> {html.escape(without_folders(str(error)))}</p>'

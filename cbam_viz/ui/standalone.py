@@ -14,18 +14,19 @@ def standalone_html(
     receptive_fields: Mapping[str, int] | None = None,
     anatomies: Iterable[Anatomy] = (),
     state: Mapping[str, object] | None = None,
+    open_at: str | None = None,
 ) -> str:
     """One HTML file with the viewer in it, and the inside of blocks below it.
 
     Without JavaScript it shows the photo and a sentence.
 
     Args:
-        explanation, receptive_fields: as for `viewer.payload`.
+        explanation, receptive_fields, open_at: as for `viewer.payload`.
         anatomies: of the blocks whose inside and feature maps the file is to have.
         state: the view to open at, as the viewer tells it: block, mode, pin and the like. What is
             no state is passed over when the file is opened.
     """
-    payload = viewer.payload(explanation, receptive_fields)
+    payload = viewer.payload(explanation, receptive_fields, open_at)
     photo = payload["photo"].pop("url")  # it is in the file once: as the picture that stays
     contents = {"payload": payload, "state": dict(state or {}), "insides": [], "features": []}
     for anatomy in anatomies:

@@ -40,13 +40,18 @@ PHOTO_QUALITY = 90
 NAMED = 6
 
 
-def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None = None) -> dict:
+def payload(
+    explanation: Explanation,
+    receptive_fields: Mapping[str, int] | None = None,
+    open_at: str | None = None,
+) -> dict:
     """All that the viewer draws from: about 95 kB for a ResNet-50 on a 4:3 photo, and the photo.
 
     Args:
         explanation: of one photo.
         receptive_fields: by block name, in input px, as `models.receptive_field` gives them;
             without them, none are outlined.
+        open_at: name of the block to begin with; the last one if None.
 
     Returns:
         Plain values, ready for JSON. Gates are little-endian uint16 of 65535 times the value,
@@ -60,6 +65,7 @@ def payload(explanation: Explanation, receptive_fields: Mapping[str, int] | None
         "model": {"name": explanation.model.name, "untrained": explanation.model.untrained},
         "predictions": [_prediction(p) for p in explanation.predictions],
         "blocks": [_block(b, (receptive_fields or {}).get(b.name)) for b in explanation.blocks],
+        "openAt": open_at or explanation.blocks[-1].name,
         "tables": {name: _base64(colour_table(name)) for name in COLOURS},
         "modes": list(MODES),
         "look": {"mode": Look.mode, "colours": Look.colours, "opacity": Look.opacity}

@@ -40,8 +40,14 @@ def tab(browser, address):
 
 
 def give(page, photo: Path) -> None:
+    """Give a photo; back when its maps are there in the place of the ones before."""
+    page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000)
+    page.evaluate("() => (window.before = document.querySelector('#cv-viewer .cv-map'))")
     page.set_input_files("#cv-photo input[type=file]", photo)
-    page.wait_for_selector("#cv-viewer canvas", timeout=60_000)
+    page.wait_for_function(
+        "() => ![null, window.before].includes(document.querySelector('#cv-viewer .cv-map'))",
+        timeout=60_000,
+    )
 
 
 def predicted(page) -> str:
@@ -59,6 +65,49 @@ def test_a_photo_goes_all_the_way_through(tab):
     status = tab.locator(".cv-status").inner_text()
     assert "resnet18-cbam-everyday117" in status
     assert "600 × 400" in status
+
+
+def test_a_first_visit_shows_an_example_and_shows_around(tab):
+    tab.wait_for_selector("#cv-viewer .cv-map")
+    expected = Explainer.from_pretrained().explain(EXAMPLES / "coffee.jpg")
+    assert predicted(tab) == expected.predictions[0].label
+    around = tab.get_by_role("region", name="Shown around")
+    assert expected.predictions[0].label in around.inner_text()
+    for _ in range(2):
+        around.get_by_role("button", name="Next").click()
+    assert tab.get_by_role("radio", name="Multiply", exact=True).is_checked()
+    around.get_by_role("button", name="Got it").click()
+    assert around.count() == 0
+    # All of it is there: features, the inside, downloads.
+    tab.get_by_role("button", name="Show their feature maps").click()
+    tab.wait_for_selector("#cv-viewer .cv-extremes canvas", timeout=60_000)
+    tab.get_by_role("tab", name="Inside a block").click()
+    tab.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    tab.reload()  # once is enough
+    tab.wait_for_selector("#cv-viewer .cv-map")
+    assert around.count() == 0
+    tab.get_by_text("It knows 117 classes").click()
+    assert tab.locator(".cv-known li").first.is_visible()
+
+
+def test_words_of_the_field_are_explained_where_they_stand(tab):
+    word = tab.get_by_role("button", name="stride", exact=True).first
+    word.hover()
+    assert "neighbouring cells" in tab.get_by_role("tooltip").inner_text()
+    tab.keyboard.press("Escape")
+    tab.mouse.move(5, 5)
+    assert tab.get_by_role("tooltip").count() == 0
+    word.focus()
+    assert tab.get_by_role("tooltip").is_visible()
+
+
+def test_for_a_projector_the_result_is_alone(tab):
+    tab.wait_for_selector("#cv-viewer .cv-map")
+    tab.get_by_role("button", name="Present").click()
+    assert tab.locator("#cv-given").is_hidden()
+    assert tab.locator("#cv-viewer .cv-predictions").is_visible()
+    tab.keyboard.press("Escape")
+    assert tab.locator("#cv-given").is_visible()
 
 
 def test_fifty_interactions_ask_the_server_nothing(tab):
@@ -226,19 +275,23 @@ def test_weights_that_are_none_are_refused_in_words(tab, tmp_path):
     give(tab, COFFEE)
     tab.get_by_text("Another model").click()
     tab.set_input_files("#cv-weights input[type=file]", tmp_path / "plain.pth")
-    toast = tab.locator("[data-testid=toast-body]")
-    toast.wait_for()
-    assert "no CBAM" in toast.inner_text()
+    fault = tab.locator("#cv-notice")
+    fault.get_by_role("alert").wait_for()
+    assert "no CBAM" in fault.inner_text()
+    # What was there stays, and one can go on.
+    assert tab.get_by_label("Model", exact=True).input_value() == "resnet18-cbam-everyday117"
+    give(tab, EXAMPLES / "tripod.jpg")
+    assert tab.get_by_role("alert").count() == 0
 
 
 def test_a_file_that_is_no_photo_gets_a_sentence(tab, tmp_path):
     (tmp_path / "note.png").write_text("no photo")
     tab.set_input_files("#cv-photo input[type=file]", tmp_path / "note.png")
-    toast = tab.locator("[data-testid=toast-body]")
-    toast.wait_for()
-    assert "not an image" in toast.inner_text()
+    fault = tab.locator("#cv-notice")
+    fault.get_by_role("alert").wait_for()
+    assert "not an image" in fault.inner_text()
     assert "Traceback" not in tab.content()
-    tab.locator("[data-testid=toast-close]").first.click()
+    assert tab.locator("#cv-viewer canvas").first.is_visible()  # what was there stays
     give(tab, COFFEE)
 
 

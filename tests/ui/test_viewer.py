@@ -170,7 +170,7 @@ def test_every_language_has_every_word_and_no_word_is_left_over():
     holes = {key: set(re.findall(r"{(\w+)}", text)) for key, text in words["en"].items()}
     assert holes == {key: set(re.findall(r"{(\w+)}", text)) for key, text in words["zh"].items()}
     sources = "".join(file.read_text("utf-8") for file in bundle.WEB.rglob("*.js"))
-    said_by_name = re.compile(r"place\d\d|.*Note|title|language")
+    said_by_name = re.compile(r"place\d\d|term_.+|tour\d|.*Gate|.*Note|title|language")
     for key in words["en"]:
         assert said_by_name.fullmatch(key) or f'"{key}"' in sources or f"{key}:" in sources, key
 
@@ -240,7 +240,7 @@ def test_a_gate_that_is_the_same_everywhere_is_drawn(show):
 def test_the_bar_shows_the_numbers_of_every_scale(explanation, show):
     page = show(explanation)
     ticks = page.locator(".cv-bar-ticks span")
-    assert ticks.all_inner_texts() == ["0", "0.25", "0.5 neutral", "0.75", "1"]
+    assert ticks.all_inner_texts() == ["0", "0.25", "0.5 undecided", "0.75", "1"]
     figures = explanation.block("layer4.1").spatial_figures
     set_state(page, scale="stretched")
     assert ticks.first.inner_text() == f"{figures.min:.3f}"

@@ -2,8 +2,14 @@
 // hands over becomes theirs.
 
 import { hear, tell } from "../shared/events.js";
+import { keep, kept } from "../shared/storage.js";
 import { mountInside } from "../inside/inside.js";
 import { mountViewer } from "../viewer/viewer.js";
+
+const TOURED = "cbam-viz-toured";
+
+/** Whether the visitor has been here before, or comes by a link that shows something of its own. */
+const toured = () => kept(TOURED) != null || location.hash.length > 1;
 
 /**
  * @typedef {object} Gradio
@@ -28,6 +34,7 @@ export function embedViewer(/** @type {Gradio} */ { element, props, trigger, wat
       second,
       lang: document.documentElement.lang,
       switchable: false,
+      onTourEnd: toured() ? undefined : () => keep(TOURED, "1"),
       onState: (state) => tell("view", state),
       onFeatures: (block) => trigger("select", { block }),
     },

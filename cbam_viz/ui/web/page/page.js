@@ -2,6 +2,7 @@
 // another.
 
 import { hear, tell } from "../shared/events.js";
+import { keep, kept } from "../shared/storage.js";
 import { isLanguage, LANGUAGES, translator } from "../shared/words.js";
 import { paramsOf } from "../viewer/link.js";
 
@@ -29,23 +30,6 @@ function note(/** @type {Record<string, ?string>} */ parts) {
   }
 }
 
-/** The language that was chosen at another visit. */
-function kept() {
-  try {
-    return known(localStorage.getItem(KEPT));
-  } catch {
-    return undefined; // no storage is given to pages in some frames
-  }
-}
-
-function keep(/** @type {string} */ lang) {
-  try {
-    localStorage.setItem(KEPT, lang);
-  } catch {
-    // then it holds for this visit
-  }
-}
-
 /** Gradio's own module: it offers its languages in its settings, but to no script. */
 async function translate(/** @type {string} */ lang) {
   const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
@@ -58,7 +42,7 @@ export function startPage() {
   const browsers = navigator.languages.map(known).find(Boolean) ?? LANGUAGES[0];
   // As the page was opened: its tabs, coming up one after the other, write the link too.
   const asked = hash();
-  let language = known(asked.get("lang")) ?? kept() ?? browsers;
+  let language = known(asked.get("lang")) ?? known(kept(KEPT)) ?? browsers;
   const t = translator(() => language, "page");
   /** @type {Record<string, any>} */
   let view = {};
@@ -86,7 +70,7 @@ export function startPage() {
     say();
     translate(language);
     note({ lang: language === browsers ? null : language });
-    keep(language);
+    keep(KEPT, language);
     return language;
   }
 
@@ -97,9 +81,24 @@ export function startPage() {
   }).observe(document.documentElement, { childList: true, subtree: true });
   hear("view", (state) => (view = state));
 
+  /** The result alone and larger, or the whole page again. */
+  function present(/** @type {boolean} */ on) {
+    document.documentElement.classList.toggle("cv-presenting", on);
+    document.querySelector("#cv-present")?.setAttribute("aria-pressed", String(on));
+  }
+  document.addEventListener("keydown", (event) => event.key === "Escape" && present(false));
+
   return {
     note,
     turn,
+    /** The page's head: a switch of the language, and one for presenting. */
+    head(/** @type {HTMLElement} */ element, /** @type {(event: string) => void} */ trigger) {
+      element.addEventListener("click", ({ target }) => {
+        const button = /** @type {Element} */ (target).closest("button");
+        if (button?.lang) trigger("select");
+        else if (button) present(button.getAttribute("aria-pressed") !== "true");
+      });
+    },
     /** Once Gradio is there. @returns {object} what the server must know to follow the link. */
     begin() {
       document.title = t("title"); // Gradio has set its own by now

@@ -1,6 +1,7 @@
 // The section of the channels: all weights, the strongest and the weakest by name, their features.
 
 import { h, segmented, setText } from "../shared/dom.js";
+import { explained } from "../shared/glossary.js";
 import { numbered } from "../shared/numbers.js";
 import { ChannelChart } from "./chart.js";
 import { ColourBar } from "./colour_bar.js";
@@ -54,8 +55,8 @@ export class ChannelSection {
    */
   show(state, block, range, maps, busy) {
     const { chart, extremes } = this;
-    const count = this.t("channelCount", { count: block.channel.length });
-    setText(this.count, `${block.name} · ${count}`);
+    const count = explained(this.t, "channelCount", { count: block.channel.length });
+    this.count.replaceChildren(`${block.name} · `, ...count);
     this.order.set(state.order);
     chart.set(block, range, state.order, state.channel);
     const focused = [...extremes.querySelectorAll("button")].indexOf(document.activeElement);

@@ -11,7 +11,9 @@ export class ColourBar {
     this.marks = h("div", { class: "cv-bar-marks", "aria-hidden": "true" });
     this.ticks = h("div", { class: "cv-bar-ticks" });
     const strip = h("div", { class: "cv-bar-strip" }, this.canvas, this.marks);
-    this.element = h("div", { class: "cv-bar", role: "img" }, strip, this.ticks);
+    this.picture = h("div", { role: "img" }, strip, this.ticks);
+    this.title = h("p", { class: "cv-bar-title" });
+    this.element = h("div", { class: "cv-bar" }, this.title, this.picture);
   }
 
   /**
@@ -42,7 +44,7 @@ export class ColourBar {
       }),
     );
     const ends = { low: format(low), high: format(high) };
-    this.element.setAttribute("aria-label", this.t("scaleBar", ends));
+    this.picture.setAttribute("aria-label", this.t("scaleBar", ends));
     this.ranges = figures.map(({ min, mean, max }) => [min, mean, max]);
     this.setPointers([]);
   }

@@ -2,6 +2,7 @@
 
 import { cellBox, centreOf, fieldBox } from "../shared/geometry.js";
 import { h, svg } from "../shared/dom.js";
+import { explained } from "../shared/glossary.js";
 import { gridMove } from "../shared/keys.js";
 import { clamp } from "../shared/numbers.js";
 import { contextOf } from "../shared/pixels.js";
@@ -9,7 +10,7 @@ import { contextOf } from "../shared/pixels.js";
 /** The large picture of one block, with what is under the pointer outlined on it. */
 export class Pane {
   /**
-   * @param {Function} t gives the words of a key.
+   * @param {import("../shared/words.js").Translate} t
    * @param {{onPoint, onPin, onWipe}} events points are shares of the photo's width and height.
    */
   constructor(t, events) {
@@ -90,7 +91,7 @@ export class Pane {
     const { columns, rows, stride } = block;
     this.caption.replaceChildren(
       h("strong", {}, title),
-      h("span", {}, this.t("stageFacts", { columns, rows, stride })),
+      h("span", {}, explained(this.t, "stageFacts", { stage: block.stage, columns, rows, stride })),
     );
     this.surface.setAttribute("aria-label", `${alt}. ${this.t("map", { block: block.name })}`);
     return outlined;

@@ -20,6 +20,7 @@
  * @property {{name: string, untrained: ?string}} model
  * @property {Array<{label: string, label_zh?: string, probability: number}>} predictions
  * @property {SentBlock[]} blocks from input to output.
+ * @property {string} openAt name of the block to begin with.
  * @property {Record<string, string>} tables colour tables: uint8 [256, 3] in base64.
  * @property {string[]} modes
  * @property {import("./state.js").LookDefaults} look

@@ -1,6 +1,7 @@
 // The numbers of the cells under the pointer and under the pin.
 
 import { h } from "../shared/dom.js";
+import { explained } from "../shared/glossary.js";
 
 /** @import { Cell } from "../shared/geometry.js" */
 /** @import { Translate } from "../shared/words.js" */
@@ -26,7 +27,7 @@ export function buildReadout(t, lines) {
 function buildCell(/** @type {Translate} */ t, /** @type {Read} */ { subject, block, cell }) {
   const [width, height] = subject.view.size;
   const where = `${block.name} · ${t("cell", cell)}`;
-  const field = block.field && t("field", { field: block.field, width, height });
+  const field = block.field && explained(t, "field", { field: block.field, width, height });
   const value = h("b", {}, cell.value.toFixed(4));
   return h("p", {}, value, h("span", {}, where), field && h("small", {}, field));
 }

@@ -56,9 +56,9 @@ export class Strip {
     const format = (i) => this.names[i];
     const range = { min: 0, max: this.names.length - 1, step: 1, format };
     this.depth = slider(t("depth"), range, (i) => this.choose(i));
-    const controls = h("div", { class: "cv-depth" }, this.play, this.depth.element);
+    this.controls = h("div", { class: "cv-depth" }, this.play, this.depth.element);
     const heading = h("h2", {}, t("blocks"));
-    this.element = h("section", { class: "cv-all" }, heading, this.list, controls);
+    this.element = h("section", { class: "cv-all" }, heading, this.list);
     this.showPlaying();
   }
 

@@ -1,6 +1,7 @@
 // The viewer: one state, what shows it, and what changes it.
 
 import { h, setText } from "../shared/dom.js";
+import { explained } from "../shared/glossary.js";
 import { clamp } from "../shared/numbers.js";
 import { isLanguage, languageOf, translator } from "../shared/words.js";
 import { ChannelSection } from "./channels.js";
@@ -15,6 +16,7 @@ import { buildReadout } from "./readout.js";
 import { comparisons, settled, START } from "./state.js";
 import { figuresCard, Strip } from "./strip.js";
 import { Subject } from "./subject.js";
+import { Tour } from "./tour.js";
 
 /** @import { Payload, SentFeatures } from "./payload.js" */
 /** @import { State } from "./state.js" */
@@ -35,6 +37,8 @@ const CHANNELS = ["subject", "block", "scale", "order", "channel", "features"];
  * @property {boolean} [title] whether to show a title, for a page that has no other.
  * @property {boolean} [switchable] false for a page that changes the language itself, by
  *   setState({lang}), and keeps `lang` in the address.
+ * @property {() => void} [onTourEnd] called when the visitor has been shown around the first
+ *   explanation, or does not want to be; without it nobody is shown around.
  * @property {(state: State) => void} [onState] called with a copy of the state after every change.
  * @property {(block: string) => void} [onFeatures] called when the visitor asks for a block's
  *   feature maps, to be answered by setFeatures; without it they cannot be asked for.
@@ -45,12 +49,16 @@ export class Viewer {
    * @param {HTMLElement} root
    * @param {Options} options
    */
-  constructor(root, { lang, state, onState, onFeatures, title, switchable = true }) {
+  constructor(root, options) {
+    const { lang, state, onState, onFeatures, onTourEnd, title, switchable = true } = options;
     this.root = root;
     this.title = title;
     this.onState = onState;
     this.onFeatures = onFeatures;
     this.switchable = switchable;
+    this.onTourEnd = onTourEnd;
+    /** @type {?number} the step at which the visitor is; null where there is no tour. */
+    this.step = onTourEnd ? 0 : null;
     /** @type {Map<string, FeatureMaps>} of blocks of this explanation. */
     this.features = new Map();
     /** @type {Map<string, ReturnType<typeof setTimeout>>} of those that were asked for. */
@@ -123,6 +131,7 @@ export class Viewer {
       ]);
       if (turn !== this.turn) return;
       this.rest();
+      if (this.subject) this.step = null;
       // A second photo that was not there before: it is what there is to see now.
       const arrived = beside && !this.second;
       this.subject = subject;
@@ -170,7 +179,7 @@ export class Viewer {
     const names = subject.names;
     return {
       blocks: names,
-      openAt: names[names.length - 1],
+      openAt: subject.payload.openAt,
       modes: subject.payload.modes,
       colours: Object.keys(subject.tables),
       look: subject.payload.look,
@@ -251,12 +260,42 @@ export class Viewer {
       { class: "cv-panes" },
       this.panes.map((pane) => pane.element),
     );
-    const below = [this.bar.element, this.note, this.readout];
+    const below = [this.bar.element, this.note, this.strip.controls, this.readout];
     this.picture = h("div", { class: "cv-picture" }, panes, below);
     const main = h("div", { class: "cv-main" }, this.picture, this.controls.element);
-    const top = [head, ...buildWarnings(t, payload), this.strip.element];
-    this.root.replaceChildren(...top, main, this.channels.element);
+    this.around = h("div", { class: "cv-around" });
+    this.showTour();
+    const top = [head, ...buildWarnings(t, payload), this.around, main];
+    this.root.replaceChildren(...top, this.strip.element, this.channels.element);
     this.resized.observe(this.channels.chart.element);
+  }
+
+  /** The step of the tour at which the visitor is. */
+  showTour() {
+    const { around, step, subject, t } = this;
+    around.hidden = step == null;
+    if (step == null) return around.replaceChildren();
+    const [likeliest] = subject.payload.predictions;
+    const label = likeliest[`label_${this.state.lang}`] ?? likeliest.label;
+    const share = `${Math.round(100 * likeliest.probability)} %`;
+    const tour = new Tour({
+      t,
+      values: { label, share, block: this.state.block ?? subject.payload.openAt },
+      step,
+      onStep: (next, patch) => {
+        this.step = next;
+        this.change(patch);
+        this.showTour();
+      },
+      onEnd: () => {
+        this.step = null;
+        this.showTour();
+        this.onTourEnd();
+      },
+    });
+    const moved = around.contains(document.activeElement);
+    around.replaceChildren(tour.element);
+    if (moved) tour.next.focus();
   }
 
   buildEmpty() {
@@ -281,7 +320,10 @@ export class Viewer {
   /** What a pane, the first or the second, is called. */
   titleOf(block, i) {
     const photo = this.state.compare === "photo" && this.t(i ? "secondPhoto" : "firstPhoto");
-    return photo ? `${photo} · ${block.name}` : block.name;
+    if (photo) return [`${photo} · ${block.name}`];
+    return this.shown.length > 1
+      ? [block.name]
+      : explained(this.t, "title_map", { block: block.name });
   }
 
   /** What the panes show. @returns {Pair[]} */
@@ -317,6 +359,7 @@ export class Viewer {
       panes[i].draw(subject, block, look, this.titleOf(block, i), altOf(this.t, subject, block)),
     );
     const figures = shown.map(([, block]) => block.figures.spatial);
+    this.bar.title.replaceChildren(...explained(this.t, "barTitle"));
     this.bar.set(this.rampOf(look, outlined[0]), low, high, figures);
     setText(this.note, this.noteOf(look, outlined));
   }
@@ -367,7 +410,7 @@ export class Viewer {
       const heading = shown.length > 1 ? this.titleOf(block, i) : t("figures");
       return h("div", { class: "cv-gates" }, h("h2", {}, heading), parts);
     });
-    figures.replaceChildren(...columns, h("p", { class: "cv-small" }, t("neutralNote")));
+    figures.replaceChildren(...columns, h("p", { class: "cv-small" }, explained(t, "gateNote")));
   }
 
   showChannels() {
