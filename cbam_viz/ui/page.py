@@ -187,11 +187,13 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     note_link = {"fn": None, "inputs": [p.link], "js": "(link) => CbamPage.note(link)", **PRIVATE}
     now = [p.desk, p.block, p.most]
     pick = p.examples.click(lambda sample: sample and sample[0], p.examples, p.photo, **PRIVATE)
-    start = "(_, ...more) => [CbamPage.begin(), ...more]"
     linked = [p.linked_photo, p.chosen, p.tabs, p.inside_wanted, p.outside_tab, p.inside_tab]
-    followed = page.load(handlers.follow, [p.link, p.desk], linked, js=start, **PRIVATE)
+    following = {"fn": handlers.follow, "inputs": [p.link, p.desk], "outputs": linked, **PRIVATE}
+    began = page.load(js="(_, ...more) => [CbamPage.begin(), ...more]", **following)
+    moved = p.header.submit(js="(_, ...more) => [CbamPage.asked(), ...more]", **following)
     # The photo that is shown stays, if the link names none.
-    followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **PRIVATE)
+    for followed in (began, moved):
+        followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **PRIVATE)
     # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
     for looked in (
         p.photo.input(handlers.take_photo, [p.photo, *now], **looking),
@@ -199,7 +201,8 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
         p.second.input(handlers.take_second, [p.second, *now], **looking),
         p.chosen.input(handlers.take_model, [p.chosen, *now], **looking),
         p.weights.change(handlers.take_weights, [p.weights, *now], **looking),
-        followed.success(handlers.take_link, [p.linked_photo, p.chosen, *now], **looking),
+        began.success(handlers.take_link, [p.linked_photo, p.chosen, *now], **looking),
+        moved.success(handlers.take_link, [p.linked_photo, p.chosen, *now], **looking),
     ):
         looked.then(**note_link).then(**looking_inside, **viewers_block)
 

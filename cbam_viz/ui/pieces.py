@@ -9,6 +9,7 @@ from .. import __version__
 from ..explain.explainer import Explainer
 from ..explain.explanation import Explanation, Prediction
 from ..explain.photo import PhotoError
+from .visitors import without_folders
 from .words import both, in_each, words
 
 
@@ -114,6 +115,8 @@ def classes(explainer: Explainer) -> str:
 
 
 def fault(error: Exception) -> str:
-    """Why something could not be done, where one looks."""
+    """Why something could not be done; what the core says of it is one click away."""
     key = "notExplained" if isinstance(error, PhotoError) else "notOpened"
-    return f'<p role="alert" class="cv-fault"><b>{both(key)}</b> {html.escape(without_folders(str(error)))}</p>'
+    said = html.escape(without_folders(str(error)))
+    details = f"<details><summary>{both('details')}</summary>{said}</details>"
+    return f'<div role="alert" class="cv-fault">{both(key)}{details}</div>'

@@ -277,7 +277,8 @@ def test_weights_that_are_none_are_refused_in_words(tab, tmp_path):
     tab.set_input_files("#cv-weights input[type=file]", tmp_path / "plain.pth")
     fault = tab.locator("#cv-notice")
     fault.get_by_role("alert").wait_for()
-    assert "no CBAM" in fault.inner_text()
+    assert "cannot be opened" in fault.inner_text()
+    assert "no CBAM" in fault.text_content()
     # What was there stays, and one can go on.
     assert tab.get_by_label("Model", exact=True).input_value() == "resnet18-cbam-everyday117"
     give(tab, EXAMPLES / "tripod.jpg")
@@ -289,7 +290,9 @@ def test_a_file_that_is_no_photo_gets_a_sentence(tab, tmp_path):
     tab.set_input_files("#cv-photo input[type=file]", tmp_path / "note.png")
     fault = tab.locator("#cv-notice")
     fault.get_by_role("alert").wait_for()
-    assert "not an image" in fault.inner_text()
+    assert "cannot be shown" in fault.inner_text()
+    assert "not an image" in fault.text_content()
+    assert "/tmp/" not in fault.text_content()
     assert "Traceback" not in tab.content()
     assert tab.locator("#cv-viewer canvas").first.is_visible()  # what was there stays
     give(tab, COFFEE)
@@ -449,6 +452,26 @@ def test_a_link_restores_photo_block_cell_and_tab(browser, address):
     give(page, EXAMPLES / "tripod.jpg")
     page.wait_for_function("location.hash.includes('photo=tripod')")
     context.close()
+
+
+def test_another_address_in_an_open_tab_is_followed_whole_and_back_leads_back(tab):
+    give(tab, EXAMPLES / "tripod.jpg")
+    tab.wait_for_function("location.hash.includes('photo=tripod')")
+    tab.evaluate("location.hash = '#photo=coffee&tab=inside&block=layer3.0&mode=contour'")
+    tab.get_by_role("heading", name="Inside layer3.0").wait_for(timeout=60_000)
+    tab.get_by_role("tab", name="Every block").click()
+    assert tab.locator(".cv-status").inner_text().count("600 × 400") == 1
+    assert tab.get_by_role("radio", name="Contour", exact=True).is_checked()
+    tab.locator(".cv-thumb", has_text="layer2.0").click()
+    tab.wait_for_function("location.hash.includes('block=layer2.0')")
+    tab.go_back()
+    tab.wait_for_function(
+        "document.querySelector('.cv-thumb[aria-selected=true]').innerText.startsWith('layer3.0')"
+    )
+    tab.go_forward()
+    tab.wait_for_function(
+        "document.querySelector('.cv-thumb[aria-selected=true]').innerText.startsWith('layer2.0')"
+    )
 
 
 def test_a_link_to_what_is_not_here(browser, address):

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hashOfState, LINKED, stateOfHash } from "../../cbam_viz/ui/web/viewer/link.js";
+import {
+  hashOfState,
+  isAnotherView,
+  LINKED,
+  stateOfHash,
+} from "../../cbam_viz/ui/web/viewer/link.js";
 import { settled, START } from "../../cbam_viz/ui/web/viewer/state.js";
 
 const LOOK = { mode: "heat", colours: "magma", opacity: 0.55, scale: "absolute", keep: 0.5 };
@@ -86,4 +91,18 @@ test("a link holds what differs from the defaults, and loses what no longer does
     LINKED,
   );
   assert.equal(hash, "#theirs=1&block=layer4.0");
+});
+
+test("another block, mode, photo or tab is another view; a pin or an opacity is the same one", () => {
+  const before = "#photo=cat&block=layer4.1";
+  for (const hash of [
+    "#photo=dog&block=layer4.1",
+    "#photo=cat&block=layer4.0",
+    "#photo=cat&block=layer4.1&mode=cells",
+    "#photo=cat&block=layer4.1&tab=inside",
+  ]) {
+    assert.ok(isAnotherView(before, hash), hash);
+  }
+  assert.ok(!isAnotherView(before, `${before}&pin=0.5,0.5&opacity=0.3`));
+  assert.ok(!isAnotherView("", before), "the first one");
 });

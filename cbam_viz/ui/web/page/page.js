@@ -4,7 +4,7 @@
 import { hear, tell } from "../shared/events.js";
 import { keep, kept } from "../shared/storage.js";
 import { isLanguage, LANGUAGES, translator } from "../shared/words.js";
-import { paramsOf } from "../viewer/link.js";
+import { paramsOf, writeHash } from "../viewer/link.js";
 
 /** Languages as Gradio calls them. @type {Record<string, string>} */
 const LOCALES = { en: "en", zh: "zh-CN" };
@@ -13,6 +13,8 @@ const KEPT = "cbam-viz-language";
 const LINKED = ["photo", "model", "tab"];
 
 const hash = () => paramsOf(location.hash);
+/** The part of the address that the server follows. */
+const linked = () => LINKED.map((key) => hash().get(key)).join();
 const known = (/** @type {?string | undefined} */ tag) => {
   const lang = tag?.slice(0, 2);
   return isLanguage(lang) ? lang : undefined;
@@ -25,9 +27,7 @@ function note(/** @type {Record<string, ?string>} */ parts) {
     if (value == null) now.delete(key);
     else now.set(key, value);
   }
-  if (now.toString() !== hash().toString()) {
-    history.replaceState(null, "", `${location.pathname}${location.search}#${now}`);
-  }
+  if (now.toString() !== hash().toString()) writeHash(`#${now}`);
 }
 
 /** Gradio's own module: it offers its languages in its settings, but to no script. */
@@ -88,11 +88,26 @@ export function startPage() {
   }
   document.addEventListener("keydown", (event) => event.key === "Escape" && present(false));
 
+  let noted = () => {};
+
   return {
-    note,
+    note(/** @type {Record<string, ?string>} */ parts) {
+      note(parts);
+      noted();
+    },
     turn,
     /** The page's head: a switch of the language, and one for presenting. */
     head(/** @type {HTMLElement} */ element, /** @type {(event: string) => void} */ trigger) {
+      // An address that was changed by hand, or "back" and "forward": followed whole. The viewer
+      // follows its own part.
+      let followed = linked();
+      window.addEventListener("hashchange", () => {
+        const lang = known(hash().get("lang")) ?? language;
+        if (lang !== language) trigger("select");
+        if (linked() !== followed) trigger("submit");
+        followed = linked();
+      });
+      noted = () => (followed = linked());
       element.addEventListener("click", ({ target }) => {
         const button = /** @type {Element} */ (target).closest("button");
         if (button?.lang) trigger("select");
@@ -103,8 +118,13 @@ export function startPage() {
     begin() {
       document.title = t("title"); // Gradio has set its own by now
       if (language !== known(navigator.language)) translate(language);
-      return { ...Object.fromEntries(LINKED.map((key) => [key, asked.get(key)])), language };
+      return this.asked(asked);
     },
+    /** What the server must know to follow a link, the present one if none is given. */
+    asked: (from = hash()) => ({
+      ...Object.fromEntries(LINKED.map((key) => [key, from.get(key)])),
+      language,
+    }),
     /** The block in view; before there is one, the link's; else none. @returns {string} */
     block: () => view.block ?? hash().get("block") ?? "",
     /** The viewer's state. */

@@ -107,7 +107,7 @@ export class ChannelSection {
     ask.hidden = Boolean(maps) || !this.onAsk || !this.chart.named;
     if (!maps) return;
     setText(this.words, t("featuresNote", { count: maps.count }));
-    this.bar.set(this.subject.tables[FEATURE_COLOURS], maps.low, maps.high, [], 2);
+    this.bar.set(this.subject.tables[FEATURE_COLOURS], maps.low, maps.high, [], { digits: 2 });
     if (focused) this.words.focus({ preventScroll: true });
   }
 }

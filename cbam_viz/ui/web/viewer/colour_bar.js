@@ -4,10 +4,13 @@ import { h } from "../shared/dom.js";
 import { numbered } from "../shared/numbers.js";
 import { contextOf } from "../shared/pixels.js";
 
+/** Over so many greys of a photo, from white down to black, the bar shows its colours. */
+const GROUNDS = 12;
+
 export class ColourBar {
   constructor(t) {
     this.t = t;
-    this.canvas = h("canvas", { width: 256, height: 1 });
+    this.canvas = h("canvas", { width: 256, height: GROUNDS });
     this.marks = h("div", { class: "cv-bar-marks", "aria-hidden": "true" });
     this.ticks = h("div", { class: "cv-bar-ticks" });
     const strip = h("div", { class: "cv-bar-strip" }, this.canvas, this.marks);
@@ -19,12 +22,17 @@ export class ColourBar {
   /**
    * @param {Uint8Array} ramp 256x3, the colours from low to high.
    * @param {import("../shared/numbers.js").Figures[]} figures of the maps on show.
-   * @param {number} digits of the numbers.
+   * @param {object} options
+   * @param {number} [options.digits] of the numbers.
+   * @param {number} [options.opacity] how opaque the colours lie over the photo.
    */
-  set(ramp, low, high, figures, digits = 3) {
-    const image = new ImageData(256, 1);
-    for (let i = 0; i < 256; i++) {
-      image.data.set([ramp[3 * i], ramp[3 * i + 1], ramp[3 * i + 2], 255], 4 * i);
+  set(ramp, low, high, figures, { digits = 3, opacity = 1 } = {}) {
+    const image = new ImageData(256, GROUNDS);
+    for (let at = 0; at < 256 * GROUNDS; at++) {
+      const ground = 255 * (1 - Math.floor(at / 256) / (GROUNDS - 1));
+      const colour = Array.from(ramp.subarray(3 * (at % 256), 3 * (at % 256) + 3));
+      const seen = colour.map((part) => opacity * part + (1 - opacity) * ground);
+      image.data.set([...seen, 255], 4 * at);
     }
     contextOf(this.canvas).putImageData(image, 0, 0);
     this.low = low;

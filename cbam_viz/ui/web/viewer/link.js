@@ -64,3 +64,27 @@ export function hashOfState(hash, state, defaults, keys) {
   }
   return `#${params}`;
 }
+
+/** What makes another view of it, to which "back" leads. */
+const VIEWS = ["photo", "model", "tab", "block", "mode", "compare", "other"];
+
+/** Whether a hash is another view than the one before; a first one is not. */
+export function isAnotherView(/** @type {string} */ before, /** @type {string} */ after) {
+  const [was, is] = [paramsOf(before), paramsOf(after)];
+  // A part that comes for the first time was the default; the look's is not written.
+  const usual = (/** @type {string} */ key) => ["tab", "mode", "compare"].includes(key);
+  const known = (/** @type {string} */ key) => was.has(key) || (usual(key) && was.has("block"));
+  return VIEWS.some((key) => known(key) && was.get(key) !== is.get(key));
+}
+
+/** Write the address: as a new entry of the history, if it is another view. */
+export function writeHash(/** @type {string} */ hash) {
+  if (hash === location.hash) return;
+  const address = `${location.pathname}${location.search}${hash}`;
+  if (isAnotherView(location.hash, hash)) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
+  // In a frame, a Space for one, the outer page has the address that one sees.
+  if (window.parent !== window) {
+    window.parent.postMessage({ queryString: location.search.slice(1), hash }, "*");
+  }
+}

@@ -9,7 +9,7 @@ import { ColourBar } from "./colour_bar.js";
 import { Controls } from "./controls.js";
 import { FeatureMaps, PATIENCE } from "./features.js";
 import { buildHead, buildLanguages, buildWarnings, CopyButton } from "./head.js";
-import { hashOfState, LINKED, stateOfHash } from "./link.js";
+import { hashOfState, LINKED, stateOfHash, writeHash } from "./link.js";
 import { Pane } from "./pane.js";
 import { altOf } from "./places.js";
 import { buildReadout } from "./readout.js";
@@ -359,8 +359,13 @@ export class Viewer {
       panes[i].draw(subject, block, look, this.titleOf(block, i), altOf(this.t, subject, block)),
     );
     const figures = shown.map(([, block]) => block.figures.spatial);
-    this.bar.title.replaceChildren(...explained(this.t, "barTitle"));
-    this.bar.set(this.rampOf(look, outlined[0]), low, high, figures);
+    // As one sees the colours: through them the photo shows, here from its light to its dark parts.
+    const coloured = look.mode === "heat" || look.mode === "cells";
+    const opacity = coloured ? look.opacity : 1;
+    const words = explained(this.t, "barTitle");
+    if (opacity < 1) words.push(" ", ...explained(this.t, "barGrounds"));
+    this.bar.title.replaceChildren(...words);
+    this.bar.set(this.rampOf(look, outlined[0]), low, high, figures, { opacity });
     setText(this.note, this.noteOf(look, outlined));
   }
 
@@ -501,8 +506,7 @@ export class Viewer {
   /** Write exactly this view into the address. Parts of the hash that are the page's own stay. */
   noteLink() {
     const { look, photo } = this.subject.payload;
-    const hash = hashOfState(location.hash, this.state, { ...look, lang: this.home }, this.linked);
-    history.replaceState(null, "", `${location.pathname}${location.search}${hash}`);
+    writeHash(hashOfState(location.hash, this.state, { ...look, lang: this.home }, this.linked));
     return { held: photo.linked !== false };
   }
 
