@@ -107,7 +107,7 @@ def classes(explainer: Explainer) -> str:
 
     def listed(lang: str, which: int) -> str:
         items = "".join(f"<li>{html.escape(pair[which])}</li>" for pair in sorted(names))
-        return f'<ul class="cv-word" lang="{lang}">{items}</ul>'
+        return f'<ul class="cv-word" lang="{lang}" tabindex="0">{items}</ul>'
 
     summary = both("knows", count=len(names))
     lists = listed("en", 0) + listed("zh", 1)

@@ -296,7 +296,8 @@ def test_a_click_pins_a_place_through_all_blocks(explanation, show):
     row, column = re.search(r"row (\d+), column (\d+)", pinned.inner_text()).groups()
     gate = explanation.block("layer1.0").spatial[int(row), int(column)]
     assert float(pinned.locator("b").inner_text()) == pytest.approx(gate, abs=6e-5)
-    page.mouse.click(*at)
+    page.locator(".cv-surface").first.scroll_into_view_if_needed()
+    page.mouse.click(*on_page(page, explanation, "layer4.1", 2, 3))
     page.mouse.move(5, 5)
     drawn(page)
     assert pinned.count() == 0
