@@ -38,7 +38,7 @@ PREDICTIONS = 5
 TABS = ("blocks", "inside")
 
 #: The example that a first visit shows.
-OPENING = "barn"
+OPENING = "sneakers"
 
 
 class Handlers:

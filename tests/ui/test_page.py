@@ -69,7 +69,7 @@ def test_a_photo_goes_all_the_way_through(tab):
 
 def test_a_first_visit_shows_an_example_and_shows_around(tab):
     tab.wait_for_selector("#cv-viewer .cv-map")
-    expected = Explainer.from_pretrained().explain(EXAMPLES / "barn.jpg")
+    expected = Explainer.from_pretrained().explain(EXAMPLES / "sneakers.jpg")
     assert predicted(tab) == expected.predictions[0].label
     around = tab.get_by_role("region", name="Shown around")
     assert expected.predictions[0].label in around.inner_text()
