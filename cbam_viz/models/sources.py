@@ -30,7 +30,7 @@ _PACKAGE = Path(__file__).parents[1]
 WEIGHTS = _PACKAGE / "weights" if (_PACKAGE / "weights").is_dir() else _PACKAGE.parent / "weights"
 
 #: The model that is meant when none is named; a Space may set another.
-DEFAULT = os.environ.get("CBAM_VIZ_MODEL") or "resnet18-cbam-everyday117"
+DEFAULT = os.environ.get("CBAM_VIZ_MODEL") or "resnet50-cbam-imagenet"
 
 #: How a file of weights may end; the first that a folder has is taken.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
