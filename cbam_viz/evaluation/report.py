@@ -162,7 +162,7 @@ def _plot_classes(found: Predictions) -> Figure:
         for label in axes.get_yticklabels():  # in a font that has its characters
             words = label.get_text()
             words, face = legible(words, words.encode("ascii", "backslashreplace").decode(), 7)
-            label.set(text=words, fontproperties=FontProperties(fname=face.path, size=7))
+            label.set(text=words, fontproperties=FontProperties(fname=str(face.path), size=7))
         axes.tick_params(axis="y", length=0)
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=7)
         axes.set(xlim=(0, 1.2), ylim=(deep - 0.4, -0.6))  # the last column may be shorter

@@ -96,11 +96,11 @@ class Handlers:
         try:
             explainer = self.explainers.get(model or self.first)
             explanation = explainer.explain(UntrustedPhoto(photo), top_k)
-            block = block or explainer.open_at
-            explanation.block(block)
+            name = str(block or explainer.open_at)
+            explanation.block(name)
         except ValueError as error:
             raise Refused(str(error)) from error
-        return explanation, block
+        return explanation, name
 
     def take_photo(self, photo: str | None, desk: Desk, block: str, most: int):
         """Explain another photo with the same model. None, no photo, leaves what there is."""

@@ -10,6 +10,7 @@ import binascii
 import io
 import json
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 from gradio.mcp import GradioMCPServer
@@ -42,7 +43,7 @@ def _schema(kind: str, words: str, **more) -> dict:
     return {"type": [kind, "null"], "description": words, "default": None} | more
 
 
-INPUT = {
+INPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "photo": {"type": "string", "description": PHOTO},
@@ -103,7 +104,7 @@ def install(server: GradioMCPServer, explain: Callable[..., tuple[Explanation, s
         except Refused as error:
             raise ValueError(error.message) from error  # as plain text, not in quotes
 
-    async def schema(_: Request) -> JSONResponse:
+    async def schema(request: Request) -> JSONResponse:
         return JSONResponse([{"name": NAME, "description": DESCRIPTION, "inputSchema": INPUT}])
 
     server.get_complete_schema = schema
