@@ -56,7 +56,7 @@ def build(model: str | None = None) -> gr.Blocks:
             with gr.Column(min_width=280, elem_id="cv-given"):
                 vars(parts).update(_given(explainers.names, handlers.opening.visit.example))
             with gr.Column(min_width=280, elem_id="cv-shown"):
-                vars(parts).update(_shown())
+                vars(parts).update(_shown(handlers.opening.visit.blocks))
         gr.HTML(pieces.FOOTER)
         _open(parts, handlers)
         _wire(page, parts, handlers)
@@ -130,7 +130,7 @@ def _given(models: list[str], example: str) -> dict:
     return parts
 
 
-def _shown() -> dict:
+def _shown(blocks: list[str]) -> dict:
     """The right column: every block, and the inside of one."""
     t = translations()
     parts = {}
@@ -144,7 +144,8 @@ def _shown() -> dict:
             with gr.Accordion(t("figures"), open=False):
                 parts["table"] = gr.HTML()
         with gr.Tab(t("insideBlock"), id=TABS[1]) as parts["inside_tab"]:
-            parts["block"] = gr.Dropdown(label=t("block"))
+            # In the constructor: a session's copy of a component is made of its arguments.
+            parts["block"] = gr.Dropdown(blocks, label=t("block"))
             parts["inside"] = inside.component(elem_id="cv-inside")
     return parts
 
@@ -158,8 +159,6 @@ def _open(p: SimpleNamespace, handlers: Handlers) -> None:
     shown = handlers.shown(handlers.opening.visit, "", p.most.value)
     for name, value in zip(LOOKED, shown, strict=True):
         component = getattr(p, name)
-        if isinstance(value, gr.Dropdown):
-            component.choices = value.choices
         component.value = value.value if isinstance(value, gr.HTML | gr.Dropdown) else value
 
 
