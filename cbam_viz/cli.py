@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
             # In JSON the escape of such a byte, \\udcff, is the one that JSON has for it too.
             stream.reconfigure(errors="backslashreplace")
     if getattr(arguments, "json", False) and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         return arguments.run(arguments)
     except UnicodeError:  # a ValueError too, but never one of our own
