@@ -58,9 +58,9 @@ def build(model: str | None = None) -> gr.Blocks:
             with gr.Column(min_width=280, elem_id="cv-shown"):
                 vars(parts).update(_shown(handlers.opening.visit.blocks))
         gr.HTML(pieces.FOOTER)
-        _open(parts, handlers)
         _wire(page, parts, handlers)
         _wire_public(handlers, first)
+    _open(parts, handlers)  # outside: what is made inside is shown
     page.on_mcp_server = lambda server: mcp_tool.install(server, handlers.explained)
     # Nobody gets past the queue by calling a function directly.
     page.queue(max_size=64, default_concurrency_limit=2, api_open=False)

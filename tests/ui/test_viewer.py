@@ -607,7 +607,7 @@ def test_feature_maps_are_shown_when_asked_for(explainer, explained, show):
     assert maps.count() == 0 and waiting.is_visible()
     answer(page, anatomy["layer4.1"])
     assert maps.count() == 12 and button.is_hidden()
-    words = page.locator(".cv-features p")
+    words = page.locator(".cv-features p.cv-small")
     assert "one scale for all 12" in words.inner_text()
     assert words.evaluate("e => e === document.activeElement")
 
