@@ -1,7 +1,7 @@
 // The viewer and the inside of a block as components of a Gradio page: what gr.HTML's js_on_load
 // hands over becomes theirs.
 
-import { hear, tell } from "../shared/events.js";
+import { hear, latest, tell } from "../shared/events.js";
 import { keep, kept } from "../shared/storage.js";
 import { mountInside } from "../inside/inside.js";
 import { mountViewer } from "../viewer/viewer.js";
@@ -49,8 +49,9 @@ export function embedViewer(/** @type {Gradio} */ { element, props, trigger, wat
 export function embedInside(/** @type {Gradio} */ { element, props, watch }) {
   const root = /** @type {HTMLElement} */ (element.querySelector(".cbam-inside"));
   /** @type {import("../inside/inside.js").Picked & {block?: string}} */
-  let view = {};
+  let view = latest("view") ?? {};
   const inside = mountInside(root, props.value || null, {
+    ...view,
     lang: document.documentElement.lang,
     onPick: (picked) => tell("look", picked),
   });
