@@ -27,7 +27,7 @@ export function buildHead(
     "header",
     { class: "cv-head" },
     h("div", { class: "cv-title" }, title, h("p", {}, model.name)),
-    h("div", { class: "cv-tools" }, tools),
+    tools.length > 0 && h("div", { class: "cv-tools" }, tools),
     list.length > 0 && h("ol", { class: "cv-predictions", "aria-label": t("predictions") }, list),
   );
 }

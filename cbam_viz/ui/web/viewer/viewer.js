@@ -252,7 +252,10 @@ export class Viewer {
     const copy = new CopyButton(t, () => this.noteLink());
     const { lang } = this.state;
     const languages = this.switchable ? buildLanguages(lang, (lang) => this.change({ lang })) : [];
-    const head = buildHead(t, lang, payload, [copy.element, ...languages], this.title);
+    const tools = [copy.element, ...languages];
+    const head = buildHead(t, lang, payload, this.title ? tools : [], this.title);
+    // A page that has a head of its own has no room for tools in it.
+    if (!this.title) this.controls.element.append(h("div", { class: "cv-tools" }, tools));
     this.note = h("p", { class: "cv-note-line" });
     this.readout = h("div", { class: "cv-readout", "aria-live": "polite" });
     const panes = h(
