@@ -188,7 +188,8 @@ class Handlers:
     def features(self, desk: Desk, event: gr.EventData):
         """The feature maps that the viewer asks for."""
         visit = desk.visit
-        block = getattr(event, "block", None)
+        said = event._data if isinstance(event._data, dict) else {}  # whatever a visitor sent
+        block = said.get("block")
         if block not in visit.blocks:
             raise Refused(f"no block {block!r:.40}")
         return gr.HTML(features=viewer.features(dissect(visit.explainer, visit.explanation, block)))

@@ -210,8 +210,9 @@ def test_any_argument_gets_an_answer_and_no_fault(junk, http, functions, caplog)
 def test_what_can_be_called(functions):
     """A function that is added has to be safe with any argument, and is named here."""
     assert set(functions) == {
-        *("explain", "look_at", "look_inside", "features", "follow", "tab_names"),
-        *("summarise", "take_weights", "pack", "bind", "get", "lambda"),
+        *("explain", "look_inside", "features", "follow", "tab_names", "summarise"),
+        *("take_photo", "take_second", "take_model", "take_weights", "take_link"),
+        *("pack", "bind", "get", "lambda"),
     }
 
 
