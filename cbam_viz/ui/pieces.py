@@ -118,6 +118,5 @@ def fault(error: Exception) -> str:
     """Why something could not be done; what the core says of it is one click away."""
     key = "notExplained" if isinstance(error, PhotoError) else "notOpened"
     said = html.escape(without_folders(str(error)))
-    said = said.encode("utf-8", "replace").decode()  # a name that was sent may be no text
     details = f"<details><summary>{both('details')}</summary>{said}</details>"
     return f'<div role="alert" class="cv-fault">{both(key)}{details}</div>'

@@ -33,7 +33,9 @@ class Refused(gr.Error):
     """A visitor's fault, in a sentence: nothing to log."""
 
     def __init__(self, message: str, title: str = "Error"):
-        super().__init__(without_folders(message), title=title, print_exception=False)
+        # What was sent is quoted in it, and may be no text that can be sent back.
+        words = without_folders(message).encode("utf-8", "replace").decode()
+        super().__init__(words, title=title, print_exception=False)
 
 
 class Page(gr.Blocks):

@@ -75,7 +75,7 @@ def test_a_first_visit_shows_an_example_and_shows_around(tab):
     assert expected.predictions[0].label in around.inner_text()
     for _ in range(2):
         around.get_by_role("button", name="Next").click()
-    assert tab.get_by_role("radio", name="Multiply", exact=True).is_checked()
+    tab.wait_for_function("document.querySelector('#cv-viewer input[value=multiply]').checked")
     around.get_by_role("button", name="Got it").click()
     assert around.count() == 0
     # All of it is there: features, the inside, downloads.
