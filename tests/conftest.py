@@ -12,18 +12,9 @@ import pytest
 os.environ.setdefault("CBAM_VIZ_MODEL", "resnet18-cbam-everyday117")
 
 
-#: Known faults, open since the page's new first look and the server's new doors were put together;
-#: each is to be mended and taken out of here.
-OPEN_FAULTS = {
-    "test_through_mcp_no_file_of_the_server_is_read",
-}
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks for the browser is marked so; open faults are told apart from new ones."""
+    """Whatever asks for the browser is marked so."""
     for item in items:
-        if getattr(item, "originalname", item.name) in OPEN_FAULTS:
-            item.add_marker(pytest.mark.xfail(reason="an open fault", strict=False))
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
 

@@ -34,7 +34,7 @@ DESCRIPTION = (
 )
 PHOTO = (
     "the photo: a data URI (data:image/jpeg;base64,...), or the path that an upload to "
-    "/gradio_api/upload answered"
+    "gradio_api/upload answered"
 )
 
 
