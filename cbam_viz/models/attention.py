@@ -72,7 +72,11 @@ class SpatialAttention(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Map [N, C, H, W] to logits [N, 1, H, W]."""
+        summary = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
+        return self.norm(self.conv(summary))
+
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, H, W] to gate [N, 1, H, W], in (0, 1)."""
-        summary = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
-        return self.norm(self.conv(summary)).sigmoid()
+        return self.logits(x).sigmoid()

@@ -9,14 +9,14 @@ import io
 import pickletools
 import struct
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-from .layouts import WeightsError
+from .errors import WeightsError
 
 MAX_HEADER = 10_000_000  # bytes of a safetensors header
 MAX_DIRECTORY = 5_000_000  # bytes of a zip's list of records
@@ -141,6 +141,16 @@ def _bytes(path: Path, name: str, tensor: Tensor) -> int:
     if size > tensor.untyped_storage().nbytes():
         raise _excessive(path, f"more elements in {name!r} than are stored of it")
     return size
+
+
+def check_count(name: str, tensors: Collection) -> None:
+    """Look at how many tensors a file has.
+
+    Raises:
+        WeightsError: they are more than a network needs.
+    """
+    if len(tensors) > MAX_NAMED:
+        raise WeightsError(f"{name} has {len(tensors):,} tensors; at most {MAX_NAMED:,} are read")
 
 
 def check_network(weights: Mapping[str, Tensor]) -> None:

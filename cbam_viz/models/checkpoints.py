@@ -9,38 +9,25 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 
 from .bounds import check_network
-from .layouts import PLANES, WeightsError, recognise, why_untrained
-from .neighbours import CONFIG, about, check_input, class_names, read_classes
+from .class_names import read_classes
+from .errors import WeightsError
+from .key_names import PLANES
+from .neighbours import CONFIG, about, check_input
+from .preprocessing import Preprocessing
 from .reading import read_weights
-from .resnet import ResNetCBAM
+from .recognition import recognise
+from .resnet import ResNetCBAM, skeleton
+from .settings import settings_of
 from .sources import DEFAULT, catalogue, is_alone, locate, weights_file
+from .untrained import why_untrained
 
 #: What can make probabilities of a network's outputs.
 ACTIVATIONS = ("softmax", "sigmoid")
 IMAGENET_CLASSES = 1000
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a model wants its photos: the same numbers it was trained and judged with.
-
-    Attributes:
-        size: short side of the whole photo in px, and side of the evaluation crop.
-        crop_resize: short side in px that the photo has before the evaluation crop is cut.
-        mean, std: per channel (red, green, blue), for values in 0..1.
-        interpolation: how photos are resized, by Pillow's name of it in small letters.
-    """
-
-    size: int = 224
-    crop_resize: int = 256
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +46,8 @@ class Checkpoint:
         open_at: name of the block to look at first; None if it does not matter.
         activation: "softmax" (one of the classes is right) or "sigmoid" (each is for itself).
         notes: what was assumed of the weights, and what was not understood; a sentence each.
+        unsure_below: the probability of the likeliest class below which it was wrong more often
+            than right on validation photos, in 0..1; None if nobody found out.
     """
 
     name: str
@@ -72,6 +61,7 @@ class Checkpoint:
     open_at: str | None = None
     activation: str = "softmax"
     notes: tuple[str, ...] = ()
+    unsure_below: float | None = None
 
 
 def list_checkpoints() -> list[str]:
@@ -100,12 +90,12 @@ def load_checkpoint(
     """A model with its classes and preprocessing.
 
     Args:
-        source: a catalogue name; a file of weights of any family that `cbam_viz.models.layouts`
+        source: a catalogue name; a file of weights of any family that `cbam_viz.models.key_names`
             knows, told by its content; a folder with such a file and perhaps what describes it; a
             Hub id ``user/repo[@revision]``; the default if None.
-        classes: a text file with one class name a line, or JSON. If not given, the names are those
-            of the files beside the weights (see `cbam_viz.models.neighbours`), or of the weights'
-            own file, or ImageNet's for 1000 outputs, else "class 17".
+        classes: a file of class names, as `class_names.read_classes` takes it. If not given, the
+            names are those of the files beside the weights (see `cbam_viz.models.neighbours`), or
+            of the weights' own file, or ImageNet's for 1000 outputs, else "class 17".
         planes: "max-mean" or "mean-max", what the spatial attention sees, where neither names nor
             ``config.json`` tell.
         activation: "softmax" or "sigmoid", what makes probabilities of the outputs, likewise. If
@@ -124,35 +114,24 @@ def load_checkpoint(
     path = found.path if single else weights_file(folder)
     beside = dict(found.about)
     if not beside and (not single or is_alone(path)):
-        beside = about(folder)
+        beside = about(folder, Path(classes) if classes else None)
     weights, digest = read_weights(path)
     chosen = {"planes": planes, "activation": activation}
     chosen = {key: value for key, value in chosen.items() if value}
     if classes:
         chosen |= {"classes": read_classes(Path(classes)), "classes_zh": None}
-    elif "classes" not in beside and (names := _names_in(weights)):
-        beside["classes"] = names
+    said = settings_of(weights)
+    beside = said | beside | {"notes": [*beside.get("notes", ()), *said.get("notes", ())]}
+    if isinstance(beside.get("input"), dict):
+        beside["input"] = said.get("input", {}) | beside["input"]
     try:
         return _build(found.name, weights, digest, beside | chosen)
     except WeightsError as error:
         # What lies beside a single file may be another model's; in a folder they belong together.
         if not single or not (folder / CONFIG).is_file() or not beside or found.about:
             raise
-        own = {"notes": [f"{CONFIG} beside it is not used: {error}."]}
-        return _build(found.name, weights, digest, own | chosen)
-
-
-def _names_in(weights: object) -> list[str] | None:
-    """Class names that lie in the weights' own file, where training scripts put them."""
-    if not isinstance(weights, Mapping):
-        return None
-    for table in (weights, weights.get("hyper_parameters"), weights.get("meta")):
-        if isinstance(table, Mapping):
-            for key in ("classes", "class_names", "CLASSES", "id2label", "idx_to_class",
-                        "class_to_idx"):  # fmt: skip
-                if table.get(key) and isinstance(table[key], Mapping | list | tuple):
-                    return class_names(table[key], f"the weights' {key}")
-    return None
+        notes = [f"{CONFIG} beside it is not used: {error}.", *said.get("notes", ())]
+        return _build(found.name, weights, digest, said | {"notes": notes} | chosen)
 
 
 def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint:
@@ -175,17 +154,30 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
                 f"config.json of {name} says {key} = {config[key]!r}, but its weights are of a "
                 f"network with {value!r}; one of the two files belongs to another model"
             )
-    arguments = dict(found.config)
+    model = found.skeleton
     # The one argument that leaves no trace in the weights' shapes.
-    if "replace_stride_with_dilation" in config:
-        arguments["replace_stride_with_dilation"] = config["replace_stride_with_dilation"]
-    model = assemble(arguments, found.state_dict)
-    outputs = arguments["num_classes"]
+    if dilation := config.get("replace_stride_with_dilation"):
+        model = skeleton(**found.config, replace_stride_with_dilation=dilation)
+    model = assemble(model, found.state_dict)
+    outputs = found.config["num_classes"]
+    if (named := config.get("outputs", outputs)) != outputs:
+        notes.append(
+            f"{CONFIG} speaks of {named} classes, and its weights have {outputs} outputs: it may "
+            "be another model's."
+        )
     classes = _one_each(name, config.get("classes"), outputs) or _usual_classes(outputs)
     open_at = config.get("open_at")
     if open_at is not None and open_at not in (names := model.blocks()):
         raise WeightsError(
             f"config.json of {name} has open_at = {open_at!r}; its blocks are: {', '.join(names)}"
+        )
+    unsure_below = config.get("unsure_below")
+    if unsure_below is not None and not (
+        isinstance(unsure_below, int | float) and 0 <= unsure_below <= 1
+    ):
+        raise WeightsError(
+            f"config.json of {name} has unsure_below = {unsure_below!r}; expected is a "
+            "probability, 0 to 1"
         )
     try:
         preprocessing = Preprocessing(**check_input(config.get("input", {})))
@@ -211,6 +203,7 @@ def _build(name: str, weights: Mapping, digest: str, config: dict) -> Checkpoint
         open_at,
         activation,
         tuple(notes),
+        unsure_below,
     )
 
 
@@ -233,10 +226,13 @@ def _activation(outputs: int, beside: tuple[str, ...]) -> tuple[str, str | None]
     )
 
 
-def assemble(arguments: dict, state: Mapping[str, Tensor]) -> ResNetCBAM:
-    """A model in eval mode around tensors that are there already, as float32."""
-    with torch.device("meta"):  # no time is spent on initial values that are thrown away
-        model = ResNetCBAM(**arguments)
+def assemble(model: ResNetCBAM, state: Mapping[str, Tensor]) -> ResNetCBAM:
+    """A model in eval mode around tensors that are there already, as float32.
+
+    Args:
+        model: a `skeleton`, which is filled.
+        state: its weights.
+    """
     model.load_state_dict(state, strict=True, assign=True)
     return model.float().eval().requires_grad_(False)
 
@@ -273,9 +269,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, half: bool = True) -> 
         config["classes_zh"] = list(checkpoint.classes_zh)
     if checkpoint.open_at:
         config["open_at"] = checkpoint.open_at
+    if checkpoint.unsure_below is not None:
+        config["unsure_below"] = checkpoint.unsure_below
     folder.mkdir(parents=True, exist_ok=True)
     if half:
-        model = assemble(
-            dict(model._hub_mixin_config), {k: v.clone() for k, v in model.state_dict().items()}
-        ).half()
+        copies = {k: v.clone() for k, v in model.state_dict().items()}
+        model = assemble(skeleton(**model._hub_mixin_config), copies).half()
     model.save_pretrained(folder, config=config)

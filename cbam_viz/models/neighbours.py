@@ -10,25 +10,28 @@ concern to a forward pass, or named in a note as not understood: nothing is pass
 import inspect
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from .layouts import WeightsError
+from .class_names import CLASS_FILES, class_names, read_classes, read_text
+from .errors import WeightsError, few
 from .resnet import ResNetCBAM
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-#: Files that hold class names, the first that is there is read.
-CLASS_FILES = (
-    *("classes.txt", "class_names.txt", "labels.txt"),
-    *("classes.json", "class_names.json", "labels.json", "id2label.json"),
-    *("class_indices.json", "class_to_idx.json"),
+#: Where transformers puts a preprocessor's settings since its fifth version.
+PROCESSOR = "processor_config.json"
+#: What may describe weights, by its name; what is not read of it is said.
+_DESCRIBES = re.compile(
+    r".*(class|label|categor|names|hparam|args|cfg|config|process|transform|normal|data).*"
+    r"\.(ya?ml|json|csv|tsv|txt|toml|ini|pbtxt|names)",
+    re.IGNORECASE,
 )
-
 #: What a ``config.json`` of ours may say.
 _OURS = {
     *inspect.signature(ResNetCBAM).parameters,
     *("classes", "classes_zh", "input", "gates_trained", "figures", "license"),
-    *("activation", "planes", "notes", "open_at"),
+    *("activation", "planes", "notes", "open_at", "unsure_below"),
 }
 # What tells timm's.
 _TIMM = {
@@ -79,8 +82,12 @@ _MOST_CLASSES = 1_000_000
 _SIDES = (32, 1024)
 
 
-def about(folder: Path) -> dict:
+def about(folder: Path, classes: Path | None = None) -> dict:
     """What the files of a folder say of the weights in it, in the words of our ``config.json``.
+
+    Args:
+        folder: with the weights.
+        classes: a file of class names that is read in any case.
 
     Returns:
         ``classes``, ``input`` and more, whichever are said; and ``notes``, a sentence for each
@@ -90,6 +97,11 @@ def about(folder: Path) -> dict:
         WeightsError: a file cannot be read, or says what cannot be.
     """
     config, preprocessor = _read_json(folder / CONFIG), _read_json(folder / PREPROCESSOR)
+    read = {CONFIG, PREPROCESSOR, classes and classes.name}
+    if not preprocessor and isinstance(
+        processor := _read_json(folder / PROCESSOR).get("image_processor"), dict
+    ):
+        preprocessor, read = processor, read | {PROCESSOR}
     # Ours alone say these, and anybody may add them to another's.
     chosen = {key: config.pop(key) for key in ("planes", "activation") if key in config}
     if config.keys() & {"block", "layers", "input", "classes"}:
@@ -105,8 +117,14 @@ def about(folder: Path) -> dict:
     if problem := unknown.pop("problem_type", None):
         many = problem == "multi_label_classification"
         found.setdefault("activation", "sigmoid" if many else "softmax")
-    if "classes" not in found and (labels := config.get("id2label")):
-        found["classes"] = class_names(labels, f"{CONFIG}, id2label")
+        if not many and problem != "single_label_classification":
+            found["notes"].append(
+                f"{CONFIG} says problem_type = {problem!r}: then its outputs are no classes, and "
+                "the probabilities say nothing."
+            )
+    for key in ("id2label", "label2id"):
+        if "classes" not in found and (labels := config.get(key)):
+            found["classes"] = class_names(labels, f"{CONFIG}, {key}")
     unknown = {k: v for k, v in unknown.items() if k not in _NO_CONCERN and k != "id2label"}
     if preprocessor:
         size, more = _of_transformers(preprocessor, found["notes"])
@@ -117,10 +135,13 @@ def about(folder: Path) -> dict:
         more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
         found["notes"].append(f"Not understood of what lies beside the weights: {names}{more}.")
     if "classes" not in found:
-        for name in CLASS_FILES:
-            if (folder / name).is_file():
-                found["classes"] = read_classes(folder / name)
-                break
+        there = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
+        if name := next((name for name in CLASS_FILES if name.lower() in there), None):
+            found["classes"] = read_classes(there[name.lower()])
+            read.add(there[name.lower()].name)
+    left = sorted(f.name for f in folder.iterdir() if f.name not in read and f.is_file())
+    if left := [name for name in left if _DESCRIBES.fullmatch(name)]:
+        found["notes"].append(f"Not read of what lies beside the weights: {few(left)}.")
     return found
 
 
@@ -139,80 +160,6 @@ def _read_json(path: Path) -> dict:
     return value
 
 
-def read_text(path: Path) -> str:
-    """A text file as UTF-8, or as UTF-16 or -32 where it begins with a byte order mark.
-
-    Raises:
-        WeightsError: it is in another encoding; says how to save it.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from error
-    encoding = "utf-8-sig"
-    if content.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        encoding = "utf-32"
-    elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    try:
-        text = content.decode(encoding)
-        if "\0" not in text:
-            return text
-        why = "it holds zero bytes"
-    except UnicodeDecodeError as error:
-        why = str(error)
-    raise WeightsError(
-        f"{path} cannot be read as UTF-8 ({why}). It may be GBK or another old encoding: save it "
-        "as UTF-8, in an editor by Save as, Encoding UTF-8, or by "
-        f"`iconv -f GBK -t UTF-8 {path.name} > utf8.txt`"
-    )
-
-
-def read_classes(path: Path) -> list[str]:
-    """Class names: text with one a line, or JSON as frameworks write them.
-
-    Raises:
-        WeightsError: it cannot be read, or holds no names.
-    """
-    if not path.is_file():
-        raise WeightsError(f"the class names in {path} cannot be read: no such file")
-    text = read_text(path)
-    if path.suffix.lower() == ".json":
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise WeightsError(f"{path} is not valid JSON ({error})") from error
-        return class_names(value, path.name)
-    return text.rstrip().splitlines()
-
-
-def class_names(value: object, where: str, outputs: int | None = None) -> list[str]:
-    """Names in the order of the outputs, from a list, ``{"0": "cat"}`` or ``{"cat": 0}``.
-
-    Args:
-        value: the names.
-        where: what they were found as, for an error.
-        outputs: how many there are, where names with numbers may leave some of them out.
-
-    Raises:
-        WeightsError: they are none of these.
-    """
-    if isinstance(value, Mapping):
-        if all(isinstance(v, int) and not isinstance(v, bool) for v in value.values()):
-            value = {index: name for name, index in value.items()}  # as ImageFolder has them
-        try:
-            by_index = {int(key): name for key, name in value.items()}
-        except (TypeError, ValueError) as error:
-            raise WeightsError(f"{where}: the keys of the class names are no numbers") from error
-        if outputs and len(by_index) < outputs and all(0 <= i < outputs for i in by_index):
-            by_index = {i: by_index.get(i, f"class {i}") for i in range(outputs)}
-        value = [by_index[i] for i in sorted(by_index)]
-    if not isinstance(value, list | tuple):
-        raise WeightsError(f"{where}: expected are class names, found is {type(value).__name__}")
-    # As in Keras's index of ImageNet: ["n01440764", "tench"].
-    return [str(v[-1]) if isinstance(v, list | tuple) and v else str(v) for v in value]
-
-
 def _of_timm(config: dict) -> tuple[dict, dict]:
     """timm's ``config.json``: with ``pretrained_cfg`` since 2022, flat before."""
     nested = config.get("pretrained_cfg")
@@ -225,12 +172,18 @@ def _of_timm(config: dict) -> tuple[dict, dict]:
     names = rest.pop("label_names", None) or rest.pop("labels", None)
     descriptions = rest.pop("label_descriptions", None) or {}
     rest.pop("labels", None)
+    if isinstance(said := config.get("num_classes"), int):
+        found["outputs"] = said
     if names:
         outputs = rest.get("num_classes")
         outputs = outputs if isinstance(outputs, int) and outputs <= _MOST_CLASSES else None
         names = class_names(names, f"{CONFIG}, label_names", outputs)
         if isinstance(descriptions, dict):
             names = [str(descriptions.get(name, name)) for name in names]
+        elif isinstance(descriptions, list) and len(descriptions) == len(names):
+            names = class_names(descriptions, f"{CONFIG}, label_descriptions")
+        else:
+            notes.append("The label_descriptions are not understood: label_names are used.")
         found["classes"] = names
 
     # Where timm's files are silent, its own defaults hold.
@@ -239,7 +192,7 @@ def _of_timm(config: dict) -> tuple[dict, dict]:
     if not 0.1 <= share <= 1:
         raise WeightsError(f"crop_pct is {share}; expected is a share of the side, 0.1 to 1")
     found["input"] = {"size": size, "crop_resize": math.floor(size / share)}
-    _take_normalisation(found["input"], rest.pop("mean", None), rest.pop("std", None))
+    take_normalisation(found["input"], rest.pop("mean", None), rest.pop("std", None), notes)
     interpolation = rest.pop("interpolation", None) or "bicubic"
     if interpolation in _INTERPOLATIONS:
         found["input"]["interpolation"] = interpolation
@@ -268,6 +221,8 @@ def _of_transformers(config: dict, notes: list[str]) -> tuple[dict, dict]:
     rest = {k: v for k, v in config.items() if k not in _NO_CONCERN}
     found: dict = {}
     size, crop = rest.pop("size", None), rest.pop("crop_size", None)
+    if isinstance(size, dict) and not {"shortest_edge", "height", "width"} & size.keys():
+        rest["size"], size = size, None  # of a longest edge, say
     share = rest.pop("crop_pct", None)
     if rest.pop("do_resize", None) is not False and size is not None:
         side = _side(size, "size", notes)
@@ -282,26 +237,40 @@ def _of_transformers(config: dict, notes: list[str]) -> tuple[dict, dict]:
                          "their aspect ratio.")  # fmt: skip
     rest.pop("do_center_crop", None)
     if (number := rest.pop("resample", None)) is not None:
-        if (name := _RESAMPLE.get(number if isinstance(number, int) else -1)) is None:
+        name = number if number in _INTERPOLATIONS else None
+        if isinstance(number, int):
+            name = _RESAMPLE.get(number)
+        if name is None:
             notes.append(f"The resampling {number!r} is not known: bilinear is used.")
         else:
             found["interpolation"] = name
     mean, std = rest.pop("image_mean", None), rest.pop("image_std", None)
     if rest.pop("do_normalize", None) is False:
         mean, std = (0, 0, 0), (1, 1, 1)
-    _take_normalisation(found, mean, std)
+    take_normalisation(found, mean, std)
     # Values other than 0 to 1 are the same as another mean and deviation of these.
     factor = rest.pop("rescale_factor", None)
     factor = 1 / 255 if factor is None else _number(factor, "rescale_factor")
     if rest.pop("do_rescale", None) is False:
         factor = 1.0
-    if abs(255 * factor - 1) > 1e-3 and factor > 0:
+    if factor <= 0:
+        raise WeightsError(f"rescale_factor is {factor}; expected is more than 0, as 1/255")
+    if abs(255 * factor - 1) > 1e-3:
         for key, usual in (("mean", _MEAN), ("std", _STD)):
             found[key] = [v / (255 * factor) for v in found.get(key, usual)]
     return found, {key: value for key, value in rest.items() if value not in (None, False)}
 
 
-def _take_normalisation(found: dict, mean: object, std: object) -> None:
+def take_normalisation(
+    found: dict, mean: object, std: object, notes: list[str] | None = None
+) -> None:
+    """Put mean and deviation among input settings.
+
+    Args:
+        found: settings; changed.
+        mean, std: three numbers, or one for all colours; left out if None.
+        notes: if given, values for photos of 0..255 are divided, and it is said here.
+    """
     for key, values in (("mean", mean), ("std", std)):
         if values is None:
             continue
@@ -309,10 +278,22 @@ def _take_normalisation(found: dict, mean: object, std: object) -> None:
         if isinstance(values, list | tuple) and len(values) == 1:
             values = list(values) * 3
         found[key] = list(values) if isinstance(values, list | tuple) else values
+    means = found.get("mean")
+    if notes is None or not isinstance(means, list) or not all(map(_is_number, means)):
+        return
+    if max(means) > 3:  # no mean of values up to 1 is
+        for key in ("mean", "std"):
+            if key in found:
+                found[key] = [_number(value, key) / 255 for value in found[key]]
+        notes.append("Its mean and std are taken for those of values of 0 to 255.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _number(value: object, name: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and _is_number(value):
         return float(value)
     raise WeightsError(f"{name} is {value!r}; expected is a number")
 
@@ -365,6 +346,11 @@ def check_input(values: object) -> dict:
                     f"the input's {key} is {value!r}; expected are three numbers: red, green, blue"
                 )
             checked[key] = tuple(_number(v, f"the input's {key}") for v in value)
+            if key == "mean" and max(checked[key]) > 3:
+                raise WeightsError(
+                    f"the input's mean is {value!r}; expected is the mean of values of 0 to 1: "
+                    "divide it, and std, by 255"
+                )
             if key == "std" and min(checked[key]) <= 0:
                 raise WeightsError(f"the input's std is {value!r}; expected is more than 0")
     return checked

@@ -7,7 +7,7 @@ begins.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -23,8 +23,8 @@ _PLAIN = (
     *("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module"),
 )
 
-#: Deepest that mappings lie within each other.
-_DEPTH = 4
+#: Deepest that mappings lie within each other, and the most that a list of them holds.
+_DEPTH, _MEMBERS = 4, 16
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Place:
         return None
 
 
-def mappings(weights: Mapping) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def mappings(weights: Mapping | Sequence) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Every mapping in a file that holds named tensors: its path, and these tensors."""
-    waiting: list[tuple[str, Mapping, int]] = [("", weights, 0)]
+    waiting: list[tuple[str, Mapping, int]] = [("", _by_name(weights), 0)]
     seen = {id(weights)}
     while waiting:
         path, mapping, depth = waiting.pop(0)
@@ -68,12 +68,19 @@ def mappings(weights: Mapping) -> Iterator[tuple[str, dict[str, Tensor]]]:
         if tensors:
             yield path, tensors
         for key, value in named.items():
-            if isinstance(value, Mapping) and depth < _DEPTH and id(value) not in seen:
+            if (inner := _by_name(value)) and depth < _DEPTH and id(value) not in seen:
                 seen.add(id(value))
-                waiting.append((f"{path}{key}.", value, depth + 1))
+                waiting.append((f"{path}{key}.", inner, depth + 1))
 
 
-def places(weights: Mapping, first_layer: re.Pattern) -> list[Place]:
+def _by_name(value: object) -> Mapping:
+    """A mapping as it is, what a short list holds but tensors by its number; else nothing."""
+    if isinstance(value, list | tuple) and len(value) <= _MEMBERS:
+        return {str(i): v for i, v in enumerate(value) if not isinstance(v, Tensor)}
+    return value if isinstance(value, Mapping) else {}
+
+
+def places(weights: Mapping | Sequence, first_layer: re.Pattern) -> list[Place]:
     """Every part of a file that looks like a network.
 
     Args:
@@ -84,7 +91,9 @@ def places(weights: Mapping, first_layer: re.Pattern) -> list[Place]:
     for outer, tensors in mappings(weights):
         matches = (first_layer.fullmatch(key) for key in tensors)
         # Longest first: what lies under one of them is no part of a network around it.
-        prefixes = sorted({match["path"] for match in matches if match}, key=len, reverse=True)
+        prefixes = sorted(
+            {match["path"] for match in matches if match}, key=lambda path: (-len(path), path)
+        )
         owner = {key: next((p for p in prefixes if key.startswith(p)), None) for key in tensors}
         for prefix in prefixes:
             inside = {k.removeprefix(prefix): v for k, v in tensors.items() if owner[k] == prefix}

@@ -26,7 +26,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from .bounds import check_pickle, check_read, check_safetensors, check_zip
-from .layouts import WeightsError
+from .errors import WeightsError
 
 #: How to get a file that opens, wherever one does not.
 HOW_TO_SAVE = "save `model.state_dict()` alone, with torch.save or, best, as safetensors"
@@ -133,12 +133,11 @@ def _read(path: Path, head: bytes) -> Mapping:
             with path.open("rb") as file:  # magic number, version, facts, weights, their order
                 check_pickle(path, file, pickles=5)
             return _unpickle(path, path)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, WeightsError):
-            raise
-        raise _damaged(path, str(error).splitlines()[0][:120]) from error
-    except (zipfile.BadZipFile, IndexError, AttributeError, pickle.UnpicklingError) as error:
-        raise _damaged(path, str(error)[:120]) from error
+    except WeightsError:
+        raise
+    except Exception as error:  # of any class: torch's readers assert, unpack and look up
+        said = str(error).strip() or type(error).__name__
+        raise _damaged(path, said.splitlines()[0][:120]) from error
     if head[:1] == b"\x80":
         raise WeightsError(
             f"{path} was written by pickle itself. That could run any code, and is not opened; "
@@ -161,7 +160,7 @@ def _damaged(path: Path, why: str) -> WeightsError:
 def _read_zip(path: Path) -> Mapping:
     """torch.save's zip, or TorchScript's."""
     with zipfile.ZipFile(path) as archive:
-        names = {name.partition("/")[2] for name in archive.namelist()}
+        names = {name.partition("/")[2] or name for name in archive.namelist()}
         if "constants.pkl" in names and "data.pkl" in names:
             return _read_script(path, archive)
         if "data.pkl" not in names:

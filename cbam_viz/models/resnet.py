@@ -10,6 +10,7 @@ from copy import deepcopy
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torchvision.models import get_model_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -35,26 +36,33 @@ class _Attends:
         x = self.channel_attention(x) * x
         return self.spatial_attention(x) * x
 
+    def joined(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """The block's output: its residual branch through the gates, plus the shortcut."""
+        return self.relu(self.attend(x) + shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.joined(*self.branches(x))
+
 
 class BasicBlockCBAM(_Attends, BasicBlock):
     """torchvision's two-convolution block with CBAM."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """F, the features that the gates act on, and the shortcut past them."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
-        return self.relu(self.attend(x) + shortcut)
+        return self.bn2(self.conv2(x)), shortcut
 
 
 class BottleneckCBAM(_Attends, Bottleneck):
     """torchvision's three-convolution block with CBAM."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """F, the features that the gates act on, and the shortcut past them."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
-        return self.relu(self.attend(x) + shortcut)
+        return self.bn3(self.conv3(x)), shortcut
 
 
 BLOCKS = {"basic": BasicBlockCBAM, "bottleneck": BottleneckCBAM}
@@ -76,7 +84,7 @@ class ResNetCBAM(
         block: "basic" (ResNet-18 and -34) or "bottleneck" (50 and deeper).
         layers: number of blocks in each of the four stages.
         num_classes: width of the classifier.
-        reduction: of the channel attention's perceptron.
+        reduction: of the channel attention's perceptron; or four, one for each stage.
         kernel_size: of the spatial attention's convolution.
         mlp_bias: biases in the channel perceptron. True in the authors' code, False in the
             1x1-convolution ports.
@@ -86,8 +94,8 @@ class ResNetCBAM(
         gated: the blocks that have gates, by name; all if None. CBAM as published gates them all.
 
     Raises:
-        ValueError: for a block kind there is not, a block that is not there, or options
-            torchvision refuses.
+        ValueError: for a block kind there is not, a block that is not there, a number of reductions
+            that is not four, or options torchvision refuses.
     """
 
     def __init__(
@@ -95,7 +103,7 @@ class ResNetCBAM(
         block: str = "basic",
         layers: Sequence[int] = (2, 2, 2, 2),
         num_classes: int = 1000,
-        reduction: int = 16,
+        reduction: int | Sequence[int] = 16,
         kernel_size: int = 7,
         mlp_bias: bool = True,
         spatial_norm: bool = True,
@@ -120,12 +128,25 @@ class ResNetCBAM(
                 f"gated names blocks that are not there: {', '.join(sorted(unknown))}; "
                 f"there are: {', '.join(blocks)}"
             )
+        reductions = [reduction] * 4 if isinstance(reduction, int) else list(reduction)
+        if len(reductions) != 4:
+            raise ValueError(f"reduction must be one number or four, not {reduction!r}")
         for name, b in blocks.items():
             b.channel_attention = b.spatial_attention = None
             if gated is None or name in gated:
                 channels = b.last_norm.num_features
-                b.channel_attention = ChannelAttention(channels, reduction, mlp_bias)
+                b.channel_attention = ChannelAttention(
+                    channels, reductions[int(name[5]) - 1], mlp_bias
+                )
                 b.spatial_attention = SpatialAttention(kernel_size, spatial_norm)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """What comes before the first block: [N, 3, H, W] to [N, 64, H / 4, W / 4]."""
+        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+
+    def head(self, x: Tensor) -> Tensor:
+        """What comes after the last block: [N, C, rows, columns] to logits [N, num_classes]."""
+        return self.fc(self.avgpool(x).flatten(1))
 
     def blocks(self) -> dict[str, BasicBlockCBAM | BottleneckCBAM]:
         """Every block that has gates, by torchvision's path of it ("layer4.1"), input to output."""
@@ -204,6 +225,34 @@ def plain_weights(name: str) -> dict[str, Tensor]:
         OSError: they are not there and cannot be downloaded.
     """
     return dict(get_model_weights(name).DEFAULT.get_state_dict(check_hash=True))
+
+
+class _Unfilled(TorchFunctionMode):
+    """Tensors are made on the meta device, and no initial values are put into them."""
+
+    makes = (torch.empty, torch.zeros, torch.ones, torch.tensor)
+    fills = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in self.fills:
+            return args[0]
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if func in self.makes:
+            kwargs = kwargs | {"device": "meta"}
+        return func(*args, **kwargs)
+
+
+def skeleton(**options) -> ResNetCBAM:
+    """A network of shapes alone, on the meta device, for tensors that are there already.
+
+    Args:
+        options: `ResNetCBAM`'s.
+    """
+    # One mode for both, not torch.device("meta") beside it: each is asked of every tensor.
+    with _Unfilled():
+        return ResNetCBAM(**options)
 
 
 def _make(plain: str, block: str, layers: list[int], init: str | None, options: dict):

@@ -6,11 +6,13 @@ Everything here ends with a path on this machine; what is in it is `checkpoints`
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+import torch
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     DryRunError,
     GatedRepoError,
@@ -20,10 +22,14 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    SafetensorsParsingError,
 )
 
-from .layouts import WeightsError
-from .neighbours import CLASS_FILES, CONFIG, PREPROCESSOR
+from .bounds import check_count
+from .class_names import CLASS_FILES
+from .errors import WeightsError, few
+from .neighbours import CONFIG, PREPROCESSOR, PROCESSOR
+from .recognition import recognise
 
 _PACKAGE = Path(__file__).parents[1]
 # Installed, the weights lie inside the package; in a clone they lie beside it.
@@ -37,9 +43,10 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
 #: What libraries call the one that is meant, whatever lies beside it.
 STANDARD = ("model.safetensors", "pytorch_model.bin")
 #: What is read of a folder or repository besides its weights.
-NEIGHBOURS = (CONFIG, PREPROCESSOR, *CLASS_FILES)
+NEIGHBOURS = (CONFIG, PREPROCESSOR, PROCESSOR, *CLASS_FILES)
 #: A repository's weights may have this many bytes; a ResNet-152-CBAM has 270 MB.
 MAX_BYTES = 600_000_000
+MAX_BESIDE = 20_000_000  # and what describes them
 
 #: Hub ids, ``user/repo[@revision]``. The Hub's cache makes paths of them that leave no folder: each
 #: part of a revision begins with a letter or digit, and ".." is nowhere.
@@ -105,7 +112,7 @@ def locate(source: str | Path) -> Located:
         return Located(path, path.resolve().name)
     # What looks like a file is one that is not there, not a repository of that name.
     if HUB_ID.fullmatch(name) and not name.lower().endswith(SUFFIXES):
-        return _from_hub(name)
+        return from_hub(name)
     names = ", ".join(entry.name for entry in catalogue())
     raise WeightsError(
         f"no model {name!r}: neither a file or folder, nor a Hub id (user/repo), nor in the "
@@ -121,11 +128,16 @@ def weights_file(folder: Path) -> Path:
     """
     if not (found := _weights_in(folder.iterdir())):
         raise WeightsError(
-            f"{folder.name} has no weights in it; expected is model.safetensors beside its "
-            f"config.json, or one {' or '.join(SUFFIXES)} file"
+            f"{folder.resolve().name} has no weights in it; expected is model.safetensors beside "
+            f"its config.json, or one {' or '.join(SUFFIXES)} file"
         )
     if len(found) > 1:
-        names = ", ".join(sorted(f.name for f in found))
+        names = few(sorted(f.name for f in found))
+        if any(re.fullmatch(r".*-\d{5}-of-\d{5}\.\w+", f.name) for f in found):
+            raise WeightsError(
+                f"the weights of {folder.name} are cut into pieces ({names}). Expected is one "
+                'file: save them anew, as by save_pretrained(folder, max_shard_size="2GB")'
+            )
         raise WeightsError(
             f"{folder.name} has {len(found)} files of weights ({names}); name the one to open"
         )
@@ -180,21 +192,35 @@ def _imagenet() -> Located:
     return Located(path, IMAGENET, about)
 
 
-def _from_hub(name: str) -> Located:
-    """A repository of the Hub, in its ordinary cache: its weights, and what describes them."""
+def from_hub(
+    name: str, cache: Path | None = None, make_room: Callable[[int], None] = lambda size: None
+) -> Located:
+    """A repository of the Hub: its weights, and what describes them.
+
+    Sizes are asked first, and what tensors there are, where the format tells; the rest is fetched
+    only if a network may be in it.
+
+    Args:
+        name: a Hub id, ``user/repo[@revision]``.
+        cache: a folder to fetch into; the Hub's ordinary cache if None.
+        make_room: called with the bytes that will be fetched, before they are.
+
+    Raises:
+        WeightsError: there is no such thing, or it could not be fetched.
+    """
     repo, _, revision = name.partition("@")
     revision = revision or None
     patterns = [*NEIGHBOURS, *(f"*{suffix}" for suffix in SUFFIXES)]
     try:
         try:
             offered = snapshot_download(
-                repo, revision=revision, allow_patterns=patterns, dry_run=True
+                repo, revision=revision, allow_patterns=patterns, dry_run=True, cache_dir=cache
             )
         except DryRunError as error:
             if isinstance(error.__cause__, HfHubHTTPError):
                 raise error.__cause__ from None
             # The Hub cannot be reached: perhaps it was fetched before.
-            return Located(_fetched_before(repo, revision), name)
+            return Located(fetched_before(repo, revision, cache), name)
         sizes = {Path(f.filename): f.file_size or 0 for f in offered}
         found = _weights_in(f for f in sizes if f.parent == Path("."))
         if len(found) != 1:
@@ -208,7 +234,16 @@ def _from_hub(name: str) -> Located:
                 f"can have; at most {MAX_BYTES:,} are fetched"
             )
         wanted = [found[0].name, *NEIGHBOURS]
-        folder = snapshot_download(repo, revision=revision, allow_patterns=wanted)
+        if (beside := sum(size for f, size in sizes.items() if f.name in NEIGHBOURS)) > MAX_BESIDE:
+            raise WeightsError(
+                f"what describes the weights of {name} has {beside:,} bytes; at most "
+                f"{MAX_BESIDE:,} are fetched"
+            )
+        coming = [f for f in offered if f.will_download and f.filename in wanted]
+        if coming:
+            _check_header(repo, revision, found[0].name)
+            make_room(sum(f.file_size or 0 for f in coming))
+        folder = snapshot_download(repo, revision=revision, allow_patterns=wanted, cache_dir=cache)
         return Located(Path(folder), name)
     except GatedRepoError as error:
         raise WeightsError(f"{repo} is gated; ask for access on its page first") from error
@@ -226,13 +261,41 @@ def _from_hub(name: str) -> Located:
             f"{name} could not be fetched: the Hugging Face Hub cannot be reached, and it was "
             "not fetched before. The bundled models need no network"
         ) from error
-    except OSError as error:
+    except WeightsError:
+        raise
+    except Exception as error:
+        # A full disk; or what the Hub's client lets through of its transport, httpx or another by
+        # its version, when the Hub breaks off and does not come back.
         raise WeightsError(f"{name} could not be fetched: {error}") from error
 
 
-def _fetched_before(repo: str, revision: str | None) -> Path:
+def _check_header(repo: str, revision: str | None, file: str) -> None:
+    """Look at the tensors of a safetensors file, of which the header alone is fetched.
+
+    Raises:
+        WeightsError: no network of ours can be made of them.
+    """
+    if not file.endswith(".safetensors"):
+        return
     try:
-        return Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        header = HfApi().parse_safetensors_file_metadata(repo, file, revision=revision)
+    except SafetensorsParsingError as error:
+        raise WeightsError(f"{file} of {repo} is no safetensors file ({error})") from error
+    check_count(file, header.tensors)
+    with suppress(RuntimeError):  # known by its names; values are looked at once they are there
+        recognise({k: torch.empty(t.shape, device="meta") for k, t in header.tensors.items()})
+
+
+def fetched_before(repo: str, revision: str | None, cache: Path | None = None) -> Path:
+    """The folder of a repository that was fetched before; nothing is fetched.
+
+    Raises:
+        LocalEntryNotFoundError: it was not.
+    """
+    try:
+        return Path(
+            snapshot_download(repo, revision=revision, local_files_only=True, cache_dir=cache)
+        )
     except IncompleteSnapshotError as error:
         # The rest of the repository was never wanted.
         return Path(error.snapshot_path)

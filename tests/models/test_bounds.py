@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from cbam_viz.models import bounds
 from cbam_viz.models.bounds import check_network, check_read, check_zip
 from cbam_viz.models.checkpoints import load_checkpoint
-from cbam_viz.models.layouts import WeightsError
+from cbam_viz.models.errors import WeightsError
 from cbam_viz.models.reading import read_weights
 from cbam_viz.models.resnet import resnet18_cbam
 

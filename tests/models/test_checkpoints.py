@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_class_names_come_from_what_lies_beside(trained, tmp_path):
     (tmp_path / "classes.txt").write_text("ant\nbee\ncat\ndog\n\n")
     assert load_checkpoint(tmp_path / "net.pth").classes == ("ant", "bee", "cat", "dog")
     assert load_checkpoint(tmp_path).classes == ("ant", "bee", "cat", "dog")
-    labels = {"id2label": {"10": "k", "2": "c", "1": "b", "0": "a"}}
+    labels = {"id2label": {"3": "k", "2": "c", "1": "b", "0": "a"}}
     (tmp_path / "config.json").write_text(json.dumps(labels))
     assert load_checkpoint(tmp_path).classes == ("a", "b", "c", "k")
     (tmp_path / "mine.txt").write_text("w\nx\ny\nz", encoding="utf-8-sig")
@@ -257,3 +258,19 @@ def test_the_block_to_open_at_is_kept_and_checked(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config | {"open_at": "layer5.0"}))
     with pytest.raises(WeightsError, match="open_at = 'layer5.0'; its blocks are: layer1.0, "):
         load_checkpoint(tmp_path)
+
+
+def test_the_level_of_doubt_is_kept_and_checked(tmp_path):
+    checkpoint = load_checkpoint()
+    save_checkpoint(replace(checkpoint, unsure_below=0.0), tmp_path)
+    assert load_checkpoint(tmp_path).unsure_below == 0
+    save_checkpoint(replace(checkpoint, unsure_below=0.37), tmp_path)
+    assert load_checkpoint(tmp_path).unsure_below == 0.37
+    assert Explainer.from_pretrained(tmp_path).facts.unsure_below == 0.37
+    config = json.loads((tmp_path / "config.json").read_text())
+    for wrong in (37, -0.1, "0.37", [0.37]):
+        (tmp_path / "config.json").write_text(json.dumps(config | {"unsure_below": wrong}))
+        with pytest.raises(
+            WeightsError, match=f"unsure_below = {re.escape(repr(wrong))}; expected"
+        ):
+            load_checkpoint(tmp_path)

@@ -14,7 +14,8 @@ from PIL import Image
 from timm.models import save_for_hf
 
 from cbam_viz import Explainer, WeightsError
-from cbam_viz.models.checkpoints import Preprocessing, load_checkpoint
+from cbam_viz.models.checkpoints import load_checkpoint
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM
 
 
@@ -121,6 +122,65 @@ def test_what_timm_says_and_cannot_be_followed_is_said(tmp_path):
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"label_names": ["n1", "n2", "n3"], "label_descriptions": 5}, "label_descriptions"),
+        ({"architecture": "resnet18", "num_classes": 7}, "7 classes"),
+        ({"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}, "0 to 255"),
+        ({"problem_type": "regression"}, "no classes"),
+        ({"id2label": None, "crop_mode": "border", "architecture": "x"}, "border"),
+        ({"pretrained_cfg": {}, "model_args": {"aa_layer": "blurpool"}}, "model_args.aa_layer"),
+    ],
+)
+def test_what_contradicts_or_cannot_be_is_said(config, words, folder):
+    put(folder, "config.json", config)
+    assert words in " ".join(load_checkpoint(folder).notes)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"label2id": {"c": 2, "a": 0, "b": 1}},
+        {"label2id": {"c": "2", "a": "0", "b": "1"}, "model_type": "resnet"},
+        {"label_names": ["1", "2", "3"], "label_descriptions": ["a", "b", "c"]},
+        {"pretrained_cfg": {"label_names": ["1", "b", "3"],
+                            "label_descriptions": {"1": "a", "3": "c"}}},
+        {"labels": {"2": "c", "0": "a", "1": "b"}, "architecture": "resnet18"},
+        {"id2label": {"2": "c", "1": "b", "0": "a"}, "label2id": {"x": 0, "y": 1, "z": 2}},
+    ],
+)  # fmt: skip
+def test_class_names_of_every_config(config, folder):
+    put(folder, "config.json", config)
+    assert load_checkpoint(folder).classes == ("a", "b", "c")
+
+
+def test_names_with_gaps_are_no_outputs_of_ours(folder):
+    put(folder, "config.json", {"id2label": {"0": "a", "1": "b", "10": "c"}})
+    with pytest.raises(WeightsError, match="gaps"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hparams.yaml", "data.yaml", "train_config.json", "label_list.csv", "preprocessing.json"],
+)
+def test_what_is_not_read_is_said(name, folder):
+    (folder / name).write_text("mean: 1")
+    (folder / "README.md").write_text("nothing of concern")
+    notes = load_checkpoint(folder).notes
+    assert [n for n in notes if "Not read" in n] == [
+        f"Not read of what lies beside the weights: {name}."
+    ]
+
+
+def test_a_chosen_file_of_classes_is_read_wherever_it_lies(folder):
+    (folder / "label names.csv").write_text("1,b\n0,a\n2,c\n")
+    checkpoint = load_checkpoint(folder, folder / "label names.csv")
+    assert checkpoint.classes == ("a", "b", "c")
+    assert not any("Not read" in note for note in checkpoint.notes)
+
+
 def test_a_file_opened_by_its_name_has_the_same_neighbours(tmp_path):
     save_for_hf(of_timm(mean=(0.1, 0.2, 0.3)), tmp_path, safe_serialization="both")
     assert load_checkpoint(tmp_path / "model.safetensors").preprocessing.mean == (0.1, 0.2, 0.3)
@@ -150,6 +210,15 @@ PREPROCESSORS = {
         {"size": {"height": 128, "width": 128}, "do_normalize": False},
         Preprocessing(128, 128, (0, 0, 0), (1, 1, 1)),
     ),
+    "a list, and the resampling by its name": (
+        {"size": [160, 160], "resample": "lanczos"},
+        Preprocessing(160, 160, interpolation="lanczos"),
+    ),
+    "rescaled to -1..1": (
+        {"size": {"shortest_edge": 224}, "rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3,
+         "image_std": [1.0] * 3},
+        Preprocessing(224, 224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ),
     "not rescaled": (
         {"do_resize": False, "do_rescale": False, "image_mean": [127.5] * 3,
          "image_std": [255.0] * 3},
@@ -172,9 +241,23 @@ def test_transformers_files_are_used(what, folder):
         assert getattr(found.preprocessing, name) == getattr(expected, name)
     assert found.preprocessing.mean == pytest.approx(expected.mean)
     assert found.preprocessing.std == pytest.approx(expected.std)
-    squeezed = what in ("ResNet's", "not normalised")
+    squeezed = what in ("ResNet's", "not normalised", "a list, and the resampling by its name")
     assert any("not squeezed" in note for note in found.notes) == squeezed
     assert not any("Not understood" in note for note in found.notes)
+
+
+def test_a_processor_of_transformers_5_is_read(folder):
+    settings, expected = PREPROCESSORS["a crop"]
+    put(folder, "processor_config.json", {"image_processor": settings, "processor_class": "X"})
+    assert load_checkpoint(folder).preprocessing == expected
+
+
+@pytest.mark.parametrize("size", [{"longest_edge": 512}, {"max_height": 224, "max_width": 224}])
+def test_a_size_that_is_not_understood_is_said(size, folder):
+    put(folder, "preprocessor_config.json", {"size": size})
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.preprocessing == Preprocessing()
+    assert any("Not understood" in note and "size" in note for note in checkpoint.notes)
 
 
 def test_what_transformers_says_and_cannot_be_followed_is_said(folder):
@@ -198,6 +281,7 @@ def test_what_transformers_says_and_cannot_be_followed_is_said(folder):
         ({"mean": [0.5, 0.5]}, "mean is .*expected are three numbers"),
         ({"std": [0.2, 0, 0.2]}, "std is .*more than 0"),
         ({"mean": [float("nan")] * 3}, "expected is a number"),
+        ({"mean": [123.7, 116.3, 103.5]}, "divide it, and std, by 255"),
         ({"interpolation": "cubic"}, "there are: nearest, box, bilinear"),
         ([1], "no object but list"),
     ],
@@ -245,7 +329,7 @@ def test_names_in_every_encoding_that_says_so(encoding, folder):
     assert load_checkpoint(folder).classes == ("蚂蚁", "蜜蜂", "猫")
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "big5", "shift-jis", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["gbk", "big5", "shift-jis", "gb18030", "cp949"])
 def test_names_in_another_encoding_are_refused_with_the_way_to_save_them(encoding, folder):
     (folder / "classes.txt").write_bytes(
         "蚂蚁\n蜜蜂\n猫\n".replace("蚂蚁", "猫").encode(encoding, "ignore")

@@ -5,6 +5,7 @@ import datetime
 import decimal
 import os
 import pickle
+import re
 import sys
 import types
 import zipfile
@@ -18,8 +19,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cbam_viz.models.layouts import WeightsError, recognise
+from cbam_viz.models.errors import WeightsError
 from cbam_viz.models.reading import read_weights
+from cbam_viz.models.recognition import recognise
 from cbam_viz.models.resnet import ResNetCBAM
 
 
@@ -225,3 +227,14 @@ def test_other_zip_archives_are_named(state, tmp_path):
     }.items():
         with pytest.raises(WeightsError, match=words):
             read_weights(tmp_path / name)
+
+
+def test_an_old_file_whose_storages_have_other_names(state, tmp_path):
+    """Found by fuzzing: torch's reader asserts that they are there."""
+    path = tmp_path / "old.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    at = content.rindex(b"\x80\x02]")  # the pickled list of them
+    path.write_bytes(content[:at] + re.sub(rb"\d{6}", b"000000", content[at:], count=1))
+    with pytest.raises(WeightsError, match="truncated or no PyTorch file"):
+        read_weights(path)

@@ -8,13 +8,15 @@ from torchvision.models import get_model, resnet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from cbam_viz.models import resnet as ours
-from cbam_viz.models.layouts import why_untrained
+from cbam_viz.models.checkpoints import load_checkpoint
 from cbam_viz.models.resnet import (
     CONSTRUCTORS,
     ResNetCBAM,
     resnet18_cbam,
     resnet50_cbam,
+    skeleton,
 )
+from cbam_viz.models.untrained import why_untrained
 
 AUTHORS = {
     "resnet18_cbam": 11_779_392,
@@ -401,3 +403,24 @@ def test_torchvisions_weights_under_neutral_gates_compute_what_they_did(name, mo
 def test_an_init_there_is_not():
     with pytest.raises(ValueError, match="'imagenet'"):
         ours.resnet18_cbam(init="imagenet")
+
+
+def test_a_reduction_for_each_stage_is_kept_in_a_folder(tmp_path):
+    model = ResNetCBAM(**SMALL, reduction=[8, 16, 16, 32])
+    model.save_pretrained(tmp_path)
+    hidden = [b.channel_attention.fc1.out_features for b in model.blocks().values()]
+    assert hidden == [256 // 8, 512 // 16, 1024 // 16, 2048 // 32]
+    again = load_checkpoint(tmp_path).model
+    assert again._hub_mixin_config["reduction"] == [8, 16, 16, 32]
+    with pytest.raises(ValueError, match="one number or four"):
+        ResNetCBAM(**SMALL, reduction=[8, 16])
+
+
+def test_a_skeleton_is_the_network_without_numbers():
+    bones = skeleton(num_classes=3)
+    assert all(t.is_meta for t in bones.state_dict().values())
+    like = resnet18_cbam(num_classes=3).state_dict()
+    shapes = {name: tensor.shape for name, tensor in bones.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in like.items()}
+    # Only there is nothing drawn.
+    assert resnet18_cbam(num_classes=3).conv1.weight.std() > 0

@@ -1,6 +1,7 @@
 """The form for serving computes what the model computes."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from helpers import lively
 from torch import nn
 
 from cbam_viz.explain.recorder import recorded
+from cbam_viz.models import serving as serving_module
 from cbam_viz.models.resnet import resnet18_cbam, resnet50_cbam
 from cbam_viz.models.serving import for_serving
 
@@ -38,3 +40,30 @@ def test_logits_and_gates_are_equal(make):
     assert not any(isinstance(m, nn.BatchNorm2d) for m in serving.modules())
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), f"{name} of the original was changed"
+
+
+@torch.inference_mode()
+def test_packed_convolutions_give_what_plain_ones_do(monkeypatch):
+    """For any size of photo, and for several at once; where they cannot be packed, it serves."""
+    torch.manual_seed(0)
+    model = lively(resnet18_cbam())
+    packed = for_serving(model)
+    monkeypatch.setattr(serving_module, "_can_pack", lambda: False)
+    plain = for_serving(model)
+    assert all(m.kernel_size == (1, 1) or m.out_channels == 1
+               for m in packed.modules() if isinstance(m, nn.Conv2d))  # fmt: skip
+    assert isinstance(plain.layer1[0].conv1, nn.Conv2d)
+    for shape in ((1, 3, 32, 32), (1, 3, 160, 213), (3, 3, 100, 64)):
+        for form in (torch.channels_last, torch.contiguous_format):
+            x = torch.randn(shape).contiguous(memory_format=form)
+            expected = plain(x)
+            assert (packed(x) - expected).norm() / expected.norm() < 1e-5
+
+
+@torch.inference_mode()
+def test_it_can_be_copied_and_pickled():
+    torch.manual_seed(0)
+    serving = for_serving(lively(resnet18_cbam(num_classes=3)))
+    x = torch.rand(1, 3, 64, 64)
+    for again in (copy.deepcopy(serving), pickle.loads(pickle.dumps(serving))):
+        assert torch.equal(again(x), serving(x))

@@ -1,19 +1,20 @@
 """Where weights come from. The Hub is played by a small server that speaks as it does."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import ROOT
+from played_hub import Hub
+from safetensors.torch import save
 
 from cbam_viz import WeightsError
 from cbam_viz.models import sources
@@ -21,80 +22,6 @@ from cbam_viz.models.checkpoints import load_checkpoint
 from cbam_viz.models.resnet import resnet18_cbam
 
 BUNDLED = ROOT / "weights" / "resnet18-cbam-everyday117"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """The few answers of the Hub that fetching a repository needs.
-
-    The server has ``repos``: by repository the files of its one commit; "gated" for a gated one.
-    """
-
-    def do_GET(self):
-        part = self.path.split("?")[0].strip("/").split("/")
-        if part[:2] == ["api", "models"] and len(part) >= 6:
-            repo, what, revision = "/".join(part[2:4]), part[4], part[5]
-            files = self._files(repo, revision)
-            if files is None:
-                return
-            if what == "revision":
-                siblings = [{"rfilename": name} for name in files]
-                self._json({"id": repo, "sha": COMMIT, "siblings": siblings, "tags": []})
-            else:
-                self._json([
-                    {"type": "file", "path": name, "size": len(content), "oid": _oid(content)}
-                    for name, content in files.items()
-                ])  # fmt: skip
-        elif len(part) == 5 and part[2] == "resolve":
-            files = self._files("/".join(part[:2]), part[3])
-            if files is None:
-                return
-            content = files[part[4]]
-            self.server.fetched.append(part[4])
-            self.send_response(200)
-            self.send_header("ETag", f'"{_oid(content)}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-        else:
-            self._refuse(404, "EntryNotFound")
-
-    do_HEAD = do_GET
-
-    def _files(self, repo, revision):
-        files = self.server.repos.get(repo)
-        if files is None:
-            self._refuse(401, "RepoNotFound")
-        elif files == "gated":
-            self._refuse(403, "GatedRepo")
-        elif revision not in ("main", "v1", COMMIT):
-            self._refuse(404, "RevisionNotFound")
-        else:
-            return files
-        return None
-
-    def _json(self, value):
-        content = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _refuse(self, status, code):
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-def _oid(content: bytes) -> str:
-    return hashlib.sha1(content).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +41,7 @@ def plain(tmp_path_factory) -> bytes:
 @pytest.fixture(scope="module")
 def hub(plain):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.fetched = []
+    server.fetched, server.half = [], False
     server.repos = {
         "somebody/ours": {f.name: f.read_bytes() for f in BUNDLED.iterdir()}
         | {"figure.png": b"not wanted"},
@@ -122,6 +49,8 @@ def hub(plain):
         "somebody/two": {"a.pth": plain, "b.pth": plain},
         "somebody/none": {"README.md": b"nothing here"},
         "somebody/gated": "gated",
+        "somebody/other": {"model.safetensors": save({"bert.embeddings": torch.zeros(9, 9)})},
+        "somebody/wordy": {"net.pth": plain, "classes.txt": bytes(sources.MAX_BESIDE + 1)},
     }
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -170,12 +99,30 @@ def test_a_plain_repository_with_one_file(hub, tmp_path):
         ("somebody/two", "must hold one file of weights.*found: a.pth, b.pth"),
         ("somebody/none", "must hold one file of weights.*found: none"),
         ("somebody/gated", "is gated"),
+        ("somebody/wordy", "what describes the weights of somebody/wordy has 20,000,001 bytes"),
     ],
 )
 def test_what_the_hub_refuses_is_said(hub, tmp_path, model, words):
     done = fetch(hub, tmp_path, model)
     assert done.stdout.startswith("refused:"), done.stderr
     assert re.search(words, done.stdout), done.stdout
+
+
+def test_what_is_no_network_is_told_by_its_header_and_not_fetched(hub, tmp_path):
+    hub.fetched.clear()
+    done = fetch(hub, tmp_path, "somebody/other")
+    assert done.stdout.startswith("refused:"), done.stderr
+    assert hub.fetched == ["model.safetensors"]  # for its header
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_half_a_file_is_not_taken_for_a_whole_one(hub, tmp_path):
+    """The Hub breaks off in the midst of the weights; the next time it is there."""
+    hub.half = True
+    done = fetch(hub, tmp_path, "somebody/plain")
+    hub.half = False
+    assert "somebody/plain could not be fetched" in done.stdout, done.stdout + done.stderr
+    assert fetch(hub, tmp_path, "somebody/plain").stdout.startswith("somebody/plain 3 ant ")
 
 
 def test_no_network_is_said(hub, tmp_path):
@@ -261,6 +208,21 @@ def test_a_folder_that_a_user_brings_becomes_a_name(monkeypatch, tmp_path, plain
     names = [entry.name for entry in sources.catalogue()]
     assert names == [BUNDLED.name, "authors-resnet50-cbam", sources.IMAGENET]
     assert load_checkpoint("authors-resnet50-cbam").name == "authors-resnet50-cbam"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model-{:05}-of-00002.safetensors",
+        "pytorch_model-{:05}-of-00002.bin",
+        "w-{:05}-of-00009.pth",
+    ],
+)
+def test_weights_in_pieces_are_said_to_be(name, tmp_path):
+    for i in (1, 2):
+        torch.save({}, tmp_path / name.format(i))
+    with pytest.raises(WeightsError, match="cut into pieces .*max_shard_size"):
+        load_checkpoint(tmp_path)
 
 
 def test_a_folder_with_two_files_of_weights(tmp_path, plain):
