@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ..models.attention import ChannelAttention, SpatialAttention
 from .explainer import Explainer
 from .explanation import Explanation
-from .photo import Photo, PhotoSource
+from .photo import Photo
+from .photo_errors import PhotoSource
 from .recorder import hooked
-from .view import ModelInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,8 +235,7 @@ def dissect(
 
     Args:
         explainer: with the model.
-        photo: as for `Explainer.explain`; or an explanation of this explainer's, whose photo and
-            view are then used.
+        photo: as for `Explainer.input`.
         block: its name, "layer4.1".
         view: "whole" or "crop"; of no effect for an explanation.
 
@@ -247,15 +246,7 @@ def dissect(
     blocks = explainer.model.blocks()
     if block not in blocks:
         raise ValueError(f"no block {block!r}; this model has: {', '.join(blocks)}")
-    if isinstance(photo, Explanation):
-        if photo.model != explainer.facts:
-            raise ValueError(
-                f"the explanation is of the model {photo.model.name!r}, not of "
-                f"{explainer.facts.name!r}; give the explainer that made it"
-            )
-        tensor = ModelInput.of(photo.photo, explainer.preprocessing, photo.view).tensor
-    else:
-        tensor = ModelInput.of(photo, explainer.preprocessing, view).tensor
+    tensor = explainer.input(photo, view).tensor
     serving_block = explainer.serving.blocks()[block]
     heard: dict[str, Tensor] = {}
 

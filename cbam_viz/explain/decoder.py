@@ -12,14 +12,20 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from PIL import Image
 
 from . import untrusted
-from .photo import Photo, PhotoError, Refused, decode, explained, identify, upright_size
+from .photo import Photo, decode
+from .photo_errors import PhotoError, Refused, explained
+from .photo_formats import identify
+from .photo_pixels import upright_size
 
 #: Of processor time for one request, and of memory above what the idle process has.
 SECONDS = 2.0
@@ -32,12 +38,21 @@ PROCESSES = 2
 LARGE = 12_000_000
 #: The long side in px of the copy that is shown.
 SHOWN = 1024
+#: Bytes of decoded copies that are kept, of all photos together: some twenty photos' of late.
+COPIES = 64_000_000
+#: Seconds between two looks at whether anybody still waits for a photo.
+LOOK_UP = 0.1
+
+#: Whether somebody still waits for what this thread or task does; whoever serves visitors sets it.
+wanted: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
 
 
 class UntrustedPhoto(Photo):
     """A stranger's photo: pixels come from a decoder process, in the sizes that are needed.
 
-    Only reduced copies are kept; the file has to stay where it is as long as others are wanted.
+    It holds no pixels: reduced copies are kept of all photos together (`COPIES`), and others are
+    decoded again, so the file has to stay where it is. A decoding that nobody waits for any more
+    (`wanted`) is ended.
 
     Args:
         path: of the file. Whether the stranger may have it read is not checked here.
@@ -49,7 +64,8 @@ class UntrustedPhoto(Photo):
 
     def __init__(self, path: str | os.PathLike):
         self._path = os.fspath(path)
-        self._copies: dict[tuple[int, int], Image.Image] = {}
+        with suppress(OSError):  # gone: that is said below
+            self._file = self._path, os.stat(path).st_mtime_ns
         self.size, _ = _ask(self._path)
 
     @property
@@ -60,24 +76,73 @@ class UntrustedPhoto(Photo):
     def resized(self, width: int, height: int) -> Image.Image:
         """The photo at this very size, as a network is shown it."""
         size = width, height
-        if size not in self._copies:
-            shrink = min(1, SHOWN / max(self.size))
-            shown = tuple(max(1, round(side * shrink)) for side in self.size)
-            sizes = {size, shown} - self._copies.keys()  # both of one decoding
-            decoded = dict(zip(sizes, self._decoded(sizes), strict=True))
-            self._copies |= {s: c for s, c in decoded.items() if s[0] * s[1] <= SHOWN**2}
-            return decoded[size]
-        return self._copies[size]
+        if (kept := _copies.get((self._file, size))) is not None:
+            return kept
+        shrink = min(1, SHOWN / max(self.size))
+        shown = tuple(max(1, round(side * shrink)) for side in self.size)
+        sizes = [s for s in {size, shown} if s == size or (self._file, s) not in _copies]
+        decoded = dict(zip(sizes, self._decoded(sizes), strict=True))  # both of one decoding
+        for s, copy in decoded.items():
+            if s[0] * s[1] <= SHOWN**2:
+                _copies.keep((self._file, s), copy)
+        return decoded[size]
 
     def at_least(self, width: int, height: int) -> Image.Image:
         """The photo to show at this size, resized to it; in full where it is smaller."""
         return self.resized(min(width, self.size[0]), min(height, self.size[1]))
 
     def _decoded(self, sizes: Iterable[tuple[int, int]]) -> list[Image.Image]:
-        wanted = [(self.enough(*size), *size) for size in sizes]
+        copies = [(self.enough(*size), *size) for size in sizes]
         with _one_large if self.size[0] * self.size[1] > LARGE else _any_number:
-            _, images = _ask(self._path, wanted)
+            _, images = _ask(self._path, copies)
         return images
+
+
+#: A file, by its path and the time of its last change; and one of its copies, by its size.
+_File = tuple[str, int]
+_Copy = tuple[_File, tuple[int, int]]
+
+
+class _Copies:
+    """Decoded copies: those used last, in `COPIES` bytes."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Copy, Image.Image] = OrderedDict()
+
+    def __contains__(self, key: _Copy) -> bool:
+        return key in self._kept
+
+    def get(self, key: _Copy) -> Image.Image | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: _Copy, copy: Image.Image) -> None:
+        with self._lock:
+            self._kept[key] = copy
+            while self.size > COPIES:
+                self._kept.popitem(last=False)
+
+    def drop_gone(self) -> None:
+        """Let go of the copies whose file is deleted: no photo is kept for longer."""
+        with self._lock:
+            for key in [key for key in self._kept if not os.path.exists(key[0][0])]:
+                del self._kept[key]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the copies."""
+        return sum(3 * copy.width * copy.height for copy in self._kept.values())
+
+
+_copies = _Copies()
+drop_gone = _copies.drop_gone
+
+
+class Left(PhotoError):
+    """Nobody waits for the photo any more."""
 
 
 class _Decoder:
@@ -110,11 +175,22 @@ class _Decoder:
 
         Raises:
             EOFError: the process was ended over it.
+            Left: nobody waits for it any more; the process was ended.
         """
         self.start()
         process = self._process
-        overdue = threading.Timer(PATIENCE, process.kill)
-        overdue.start()
+        over, ending, is_wanted = threading.Event(), threading.Lock(), wanted.get()
+
+        def watch() -> None:
+            overdue = time.monotonic() + PATIENCE
+            while not over.wait(LOOK_UP):
+                if time.monotonic() > overdue or not is_wanted():
+                    with ending:  # or the next photo is at work by now
+                        if not over.is_set():
+                            process.kill()
+                    return
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             process.stdin.write(json.dumps(question).encode() + b"\n")
             process.stdin.flush()
@@ -128,9 +204,12 @@ class _Decoder:
             return answer, images
         except (OSError, ValueError, EOFError) as error:  # ended in the midst of it
             self.stop()
+            if not is_wanted():
+                raise Left("nobody waits for this photo any more") from error
             raise EOFError from error
         finally:
-            overdue.cancel()
+            with ending:
+                over.set()
 
 
 _free = threading.Semaphore(PROCESSES)
@@ -156,6 +235,8 @@ def _ask(
 ) -> tuple[tuple[int, int], list[Image.Image]]:
     """(width, height) of a photo and copies of it, each as (enough, width, height)."""
     with _free:
+        if not wanted.get()():  # gone while waiting
+            raise Left("nobody waits for this photo any more")
         decoder = _decoders.pop()
         try:
             answer, images = decoder.ask({"path": path, "copies": list(copies)})

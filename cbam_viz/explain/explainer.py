@@ -2,19 +2,24 @@
 
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..models.checkpoints import ACTIVATIONS, Checkpoint, Preprocessing, load_checkpoint
-from ..models.layouts import why_untrained
+from ..models.checkpoints import ACTIVATIONS, Checkpoint, load_checkpoint
+from ..models.preprocessing import Preprocessing
 from ..models.resnet import ResNetCBAM
 from ..models.serving import for_serving
+from ..models.untrained import why_untrained
+from .batches import by_shape
 from .explanation import BlockAttention, Explanation, ModelFacts, Prediction
-from .photo import Photo, PhotoSource
-from .recorder import recorded
+from .interventions import Hook, Setting, gate_hooks
+from .photo import Photo
+from .photo_errors import PhotoSource
+from .recorder import Gates, hooked, recorded
 from .view import ModelInput
 
 
@@ -82,6 +87,7 @@ class Explainer:
             checkpoint.untrained,
             checkpoint.activation,
             checkpoint.notes,
+            checkpoint.unsure_below,
         )
         return explainer
 
@@ -98,7 +104,7 @@ class Explainer:
         Args:
             source: a catalogue name, a folder, a weights file, a Hub id ``user/repo[@revision]``;
                 the bundled default if None.
-            classes: a text file with one class name a line, where the weights bring none.
+            classes: a file of class names (`class_names.read_classes`), if the weights bring none.
             planes, activation: as for `load_checkpoint`, where nothing beside the weights tells.
 
         Raises:
@@ -108,7 +114,11 @@ class Explainer:
         return cls.from_checkpoint(load_checkpoint(source, classes, planes, activation))
 
     def explain(
-        self, photo: PhotoSource | Photo, top_k: int = 5, view: str = "whole"
+        self,
+        photo: PhotoSource | Photo,
+        top_k: int = 5,
+        view: str = "whole",
+        gates: Mapping[str, Setting] | None = None,
     ) -> Explanation:
         """Look at one photo. The model runs once.
 
@@ -116,12 +126,39 @@ class Explainer:
             photo: path, bytes, file object, PIL image or uint8 array [H, W, 3].
             top_k: number of predictions, at least 1; at most there are as many as classes.
             view: "whole" (nothing is cut off) or "crop" (the evaluation crop).
+            gates: those to set by hand, as ``{"layer3.1.spatial": "open"}``; see
+                `interventions.gate_hooks` for what each can be set to. The gates of the
+                explanation are then those that were used.
 
         Raises:
             PhotoError: not a photo that can be read.
-            ValueError: top_k is below 1, or there is no such view.
+            ValueError: top_k is below 1, there is no such view, or as from `gate_hooks`.
         """
-        return self.explain_batch([photo], top_k, view)[0]
+        if not gates:
+            return self.explain_batch([photo], top_k, view)[0]
+        began = time.perf_counter()
+        given = ModelInput.of(photo, self.preprocessing, view)
+        hooks = gate_hooks(self.serving, gates, given.view)
+        explanation = self.look(given, top_k, hooks)
+        return replace(explanation, seconds=time.perf_counter() - began)
+
+    def look(self, given: ModelInput, top_k: int = 5, hooks: Sequence[Hook] = ()) -> Explanation:
+        """Look at a photo whose input is made already. The model runs once.
+
+        Args:
+            given: the input.
+            top_k: as for `explain`.
+            hooks: as for `recorder.hooked`; they hang during this pass, and what they make of the
+                gates is what is explained.
+
+        Raises:
+            ValueError: top_k is below 1.
+        """
+        _check_top_k(top_k)
+        began = time.perf_counter()
+        with hooked(*hooks):  # before those that record: these hear what came of it
+            (found,) = self._explained(given.tensor, top_k)
+        return self._explanation(given, found, time.perf_counter() - began)
 
     def explain_batch(
         self,
@@ -145,62 +182,92 @@ class Explainer:
             PhotoError: on the first photo that cannot be read; nothing is explained then.
             ValueError: top_k is below 1, or there is no such view.
         """
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {top_k}")
+        _check_top_k(top_k)
         began = time.perf_counter()
         inputs = [ModelInput.of(photo, self.preprocessing, view) for photo in photos]
-        passes: dict[torch.Size, list[int]] = {}
-        for i, one in enumerate(inputs):
-            passes.setdefault(one.tensor.shape, []).append(i)
         share = (time.perf_counter() - began) / max(1, len(inputs))
         results: dict[int, Explanation] = {}
-        for indices in passes.values():
-            for first in range(0, len(indices), batch_size):
-                chunk = indices[first : first + batch_size]
-                began = time.perf_counter()
-                batch = torch.cat([inputs[i].tensor for i in chunk])
-                predictions, blocks = self._forward(batch, top_k)
-                seconds = share + (time.perf_counter() - began) / len(chunk)
-                for n, i in enumerate(chunk):
-                    results[i] = Explanation(
-                        photo=inputs[i].photo,
-                        predictions=predictions[n],
-                        blocks=blocks[n],
-                        view=inputs[i].view,
-                        model=self.facts,
-                        seconds=seconds,
-                    )
+        for chunk in by_shape(range(len(inputs)), lambda i: inputs[i].tensor.shape, batch_size):
+            began = time.perf_counter()
+            batch = torch.cat([inputs[i].tensor for i in chunk])
+            found = self._explained(batch, top_k)
+            seconds = share + (time.perf_counter() - began) / len(chunk)
+            for i, parts in zip(chunk, found, strict=True):
+                results[i] = self._explanation(inputs[i], parts, seconds)
         return [results[i] for i in range(len(inputs))]
 
-    def _forward(self, batch: torch.Tensor, top_k: int):
-        """Predictions and gates for each photo of a batch."""
-        with torch.inference_mode(), recorded(self.serving) as found:
-            logits = self.serving(batch)
-            if self.facts.activation == "sigmoid":
-                probabilities = logits.sigmoid()
-            else:
-                probabilities = logits.softmax(1)
-            likely = probabilities.topk(min(top_k, len(self.classes)))
-        predictions = [
-            tuple(self._prediction(p, i) for p, i in zip(ps, indices, strict=True))
-            for ps, indices in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
-        ]
-        gates = {
-            name: (g.channel.flatten(1).numpy(), g.spatial[:, 0].numpy())
-            for name, g in found.items()
-        }
-        blocks = [
-            tuple(
-                BlockAttention(name, self._strides[name], _own(channel[n]), _own(spatial[n]))
-                for name, (channel, spatial) in gates.items()
+    def input(self, photo: PhotoSource | Photo | Explanation, view: str = "whole") -> ModelInput:
+        """A photo as this model is shown it; nothing runs.
+
+        Args:
+            photo: as for `explain`; or an explanation of this explainer's, whose photo and view
+                are then used.
+            view: "whole" or "crop"; of no effect for an explanation.
+
+        Raises:
+            PhotoError: not a photo that can be read.
+            ValueError: there is no such view, or the explanation is of another model.
+        """
+        if not isinstance(photo, Explanation):
+            return ModelInput.of(photo, self.preprocessing, view)
+        if photo.model != self.facts:
+            raise ValueError(
+                f"the explanation is of the model {photo.model.name!r}, not of "
+                f"{self.facts.name!r}; give the explainer that made it"
             )
-            for n in range(len(batch))
+        return ModelInput.of(photo.photo, self.preprocessing, photo.view)
+
+    def _explanation(self, given: ModelInput, found: dict, seconds: float) -> Explanation:
+        return Explanation(
+            photo=given.photo, view=given.view, model=self.facts, seconds=seconds, **found
+        )
+
+    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, Gates]]:
+        """One pass, and what it leaves: for many photos, where no `Explanation` is wanted.
+
+        Args:
+            batch: float32 [N, 3, height, width], tensors of `ModelInput`.
+
+        Returns:
+            float32 [N, classes], the logits; the probabilities, likewise; and both gates of every
+            block, by its name, from input to output.
+        """
+        with torch.inference_mode(), recorded(self.serving) as gates:
+            logits = self.serving(batch)
+            sigmoid = self.facts.activation == "sigmoid"
+            return logits, logits.sigmoid() if sigmoid else logits.softmax(1), gates
+
+    def _explained(self, batch: torch.Tensor, top_k: int) -> list[dict]:
+        """Predictions, logits and gates for each photo of a batch, by their names."""
+        logits, probabilities, gates = self.forward(batch)
+        likely = probabilities.topk(min(top_k, len(self.classes)))
+        ranked = zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
+        arrays = {
+            name: (g.channel.flatten(1).numpy(), g.spatial[:, 0].numpy())
+            for name, g in gates.items()
+        }
+        return [
+            {
+                "predictions": tuple(
+                    self._prediction(p, i) for p, i in zip(ps, indices, strict=True)
+                ),
+                "logits": _own(logits[n].numpy()),
+                "blocks": tuple(
+                    BlockAttention(name, self._strides[name], _own(channel[n]), _own(spatial[n]))
+                    for name, (channel, spatial) in arrays.items()
+                ),
+            }
+            for n, (ps, indices) in enumerate(ranked)
         ]
-        return predictions, blocks
 
     def _prediction(self, probability: float, index: int) -> Prediction:
         zh = self.classes_zh[index] if self.classes_zh else None
         return Prediction(self.classes[index], probability, index, zh)
+
+
+def _check_top_k(top_k: int) -> None:
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
 
 
 def _own(gate: np.ndarray) -> np.ndarray:

@@ -103,6 +103,8 @@ class ModelFacts:
         untrained: why what the gates show means nothing; None for trained gates.
         activation: "softmax" or "sigmoid", what the probabilities are of.
         notes: what was assumed of its weights, and what was not understood; a sentence each.
+        unsure_below: the probability of the likeliest class below which it was wrong more often
+            than right on validation photos, in 0..1; None if nobody found out.
     """
 
     name: str
@@ -110,6 +112,7 @@ class ModelFacts:
     untrained: str | None = None
     activation: str = "softmax"
     notes: tuple[str, ...] = ()
+    unsure_below: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,6 +122,7 @@ class Explanation:
     Attributes:
         photo: the photo.
         predictions: most likely first.
+        logits: float32 [classes], the network's outputs.
         blocks: from input to output.
         view: the geometry between photo and model input.
         model: which network.
@@ -127,6 +131,7 @@ class Explanation:
 
     photo: Photo
     predictions: tuple[Prediction, ...]
+    logits: np.ndarray
     blocks: tuple[BlockAttention, ...]
     view: View
     model: ModelFacts
@@ -136,6 +141,14 @@ class Explanation:
     def image(self) -> Image.Image:
         """The upright RGB photo."""
         return self.photo.image
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """float32 [classes]: of the model's activation, as in `Prediction`."""
+        if self.model.activation == "sigmoid":
+            return 0.5 + 0.5 * np.tanh(self.logits / 2)  # exp would overflow far below 0
+        shares = np.exp(self.logits - self.logits.max())
+        return shares / shares.sum()
 
     def __repr__(self) -> str:
         (width, height), likely = self.photo.size, self.predictions[0]

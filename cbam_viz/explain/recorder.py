@@ -65,7 +65,8 @@ def recorded(model: ResNetCBAM) -> Iterator[dict[str, Gates]]:
     ``with recorded(model) as gates: model(x)`` leaves those of the last pass in ``gates``, by
     block name, from input to output. As for `hooked`, each thread records its own passes.
     """
-    gates = {name: Gates() for name in model.blocks()}
+    blocks = model.blocks()
+    gates = {name: Gates() for name in blocks}
 
     def keep(name: str, kind: str) -> Callable:
         def hook(module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
@@ -76,7 +77,7 @@ def recorded(model: ResNetCBAM) -> Iterator[dict[str, Gates]]:
     with hooked(
         *(
             (getattr(block, f"{kind}_attention").register_forward_hook, keep(name, kind))
-            for name, block in model.blocks().items()
+            for name, block in blocks.items()
             for kind in ("channel", "spatial")
         )
     ):

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from .photo import Refused
+from .photo_errors import Refused
 
 #: By Pillow's names, the formats that are read, with the most px of each: about what can be decoded
 #: in 2 s of one core and 400 MB.

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..models.checkpoints import Preprocessing
-from .photo import Photo, PhotoSource
+from ..models.preprocessing import Preprocessing
+from .photo import Photo
+from .photo_errors import PhotoSource
 
 #: The network looks at ratios of up to this as they are; beyond it the photo is squeezed.
 MAX_ASPECT = 4.0
@@ -96,6 +97,34 @@ class View:
         pixels = np.asarray(photo, np.float32) * (1 / (255 * std))
         pixels -= np.asarray(pre.mean, np.float32) / std
         return torch.from_numpy(pixels).permute(2, 0, 1)[None]
+
+    def cells(self, stride: int) -> tuple[int, int]:
+        """(rows, columns) of a map of a stride, in input px."""
+        return -(-self.size[1] // stride), -(-self.size[0] // stride)
+
+    def to_cells(self, values: np.ndarray, stride: int) -> np.ndarray:
+        """What is painted on the photo, as a map: each cell the mean of what lies nearest to it.
+
+        Args:
+            values: [photo height, photo width].
+            stride: of the map, in input px.
+
+        Returns:
+            float32 [rows, columns].
+        """
+        rows, columns = self.cells(stride)
+        down, across = self._shares(rows, stride, 1), self._shares(columns, stride, 0)
+        return down @ np.asarray(values, np.float32) @ across.T
+
+    def _shares(self, cells: int, stride: int, axis: int) -> np.ndarray:
+        """What each px of the photo counts in each cell's mean: float32 [cells, px]."""
+        inner = (np.arange(1, cells) - 0.5) * stride + 0.5
+        edges = np.concatenate([[0], inner, [self.size[axis]]])
+        edges = (edges + self.offset[axis]) / self.scale[axis]
+        px = np.arange(self.photo_size[axis])
+        low, high = edges[:-1, None], edges[1:, None]
+        overlap = np.clip(np.minimum(px + 1, high) - np.maximum(px, low), 0, None)
+        return (overlap / overlap.sum(1, keepdims=True)).astype(np.float32)
 
     def map_positions(
         self, cells: int, stride: int, axis: int, samples: int | None = None
@@ -202,11 +231,14 @@ def _interpolate(values: np.ndarray, positions: np.ndarray, axis: int) -> np.nda
     seen = ~np.isnan(positions)
     positions = np.where(seen, positions, 0)
     low = np.minimum(positions.astype(np.intp), max(values.shape[axis] - 2, 0))
-    high = np.minimum(low + 1, values.shape[axis] - 1)
     share = (positions - low).astype(np.float32)
-    share = share[:, None] if axis == 0 else share
+    # From cell to cell, which are far fewer than the positions between them.
+    steps = np.diff(values, axis=axis)
     first = values.take(low, axis)
-    first += (values.take(high, axis) - first) * share
+    if steps.size:
+        added = steps.take(low, axis)
+        added *= share[:, None] if axis == 0 else share
+        first += added
     return _blank(first, seen, axis)
 
 

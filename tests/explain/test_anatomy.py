@@ -9,7 +9,7 @@ from helpers import hooks, lively, make_photo
 
 from cbam_viz.explain.anatomy import dissect
 from cbam_viz.explain.explainer import Explainer
-from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam, resnet50_cbam
 
 #: A small input: as much arithmetic as the real one, less to wait for.

@@ -13,9 +13,9 @@ from PIL import Image
 
 from cbam_viz import Explainer, PhotoError, list_checkpoints, load_model
 from cbam_viz.explain.anatomy import dissect
-from cbam_viz.explain.grad_cam import grad_cam
+from cbam_viz.explain.class_maps import class_maps
 from cbam_viz.explain.view import ModelInput
-from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM, resnet18_cbam
 
 COFFEE = EXAMPLES / "coffee.jpg"
@@ -86,7 +86,7 @@ def test_a_model_of_any_precision_and_mode_is_served_in_float32(dtype, training)
         assert np.abs(a.spatial - b.spatial).max() <= within[dtype]
     dissect(explainer, found, "layer4.1")
     inputs = ModelInput.of(COFFEE, explainer.preprocessing).tensor
-    grad_cam(explainer.model, inputs, ["layer4.1"])
+    class_maps(explainer.model, inputs, ["layer4.1"])
     # What was given is as it was.
     assert all(m.training == training for m in given.modules())
     assert all(torch.equal(v, before[k]) for k, v in given.state_dict().items())

@@ -70,3 +70,76 @@ def test_names_that_a_shell_left_alone_find_photos_only(tmp_path):
     assert find_photos([str(tmp_path / "*")]) == [tmp_path / "a.jpg", tmp_path / "c[1].png"]
     assert find_photos([str(tmp_path / "c[1].png")]) == [tmp_path / "c[1].png"]
     assert find_photos([str(tmp_path / "b.txt")]) == [tmp_path / "b.txt"], "named: an error later"
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """Two photos, one of them in a folder below, and a text."""
+    folder = tmp_path / "album"
+    (folder / "2024").mkdir(parents=True)
+    for name in ("a.jpg", "2024/b.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+@pytest.mark.parametrize("out", [".", "..", "out", "2024", "../elsewhere", "2024/out/deep", "link"])
+def test_wherever_is_written_every_photo_is_found_and_no_picture(out, album, tmp_path):
+    """Into the photos' own folder, above it, below it, through a link."""
+    (tmp_path / "link").symlink_to(album / "2024" / "shown")
+    out = tmp_path / "link" if out == "link" else album / out
+    expected = [album / "2024" / "b.jpg", album / "a.jpg"]
+    assert find_photos([str(album)], out) == expected
+    for photo in expected:
+        folder = out.resolve() / photo.stem
+        folder.mkdir(parents=True)
+        for name in ("explanation.json", "attention.npz", "layer4.png"):
+            (folder / name).write_bytes(b"x")
+    assert find_photos([str(album)], out) == expected
+    assert find_photos([f"{album}/**/*.jpg"], out) == expected
+    (out.resolve() / "broken off").mkdir()  # without an explanation yet
+    (out.resolve() / "broken off" / "layer4.png").write_bytes(b"x")
+    if album.resolve() in out.resolve().parents:
+        assert find_photos([str(album)], out) == expected
+
+
+def test_a_photo_named_twice_is_found_once(album, monkeypatch):
+    monkeypatch.chdir(album)
+    names = ["a.jpg", "./a.jpg", "../album/a.jpg", str(album / "a.jpg"), "2024/../a.jpg", "*.jpg"]
+    assert find_photos(names) == [Path("a.jpg")]
+
+
+def test_folders_that_are_links_are_walked_through_once(album, tmp_path):
+    elsewhere = tmp_path / "disk"
+    elsewhere.mkdir()
+    (elsewhere / "c.jpg").write_bytes(b"x")
+    (album / "cats").symlink_to(elsewhere)
+    (album / "self").symlink_to(album)
+    (elsewhere / "back").symlink_to(album)
+    assert [f.name for f in find_photos([str(album)])] == ["b.jpg", "a.jpg", "c.jpg"]
+
+
+def test_a_link_that_leads_nowhere_is_not_passed_over(album):
+    (album / "lost.jpg").symlink_to(album / "gone.jpg")
+    (album / "lost").symlink_to(album / "gone")
+    assert album / "lost.jpg" in find_photos([str(album)])
+    assert album / "lost" not in find_photos([str(album)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("con.jpg", "NUL.png", "aux.tar.jpg", "Com1.jpg", "lpt\u00b9.jpg", "a:b.jpg"),
+        *('a"b<c>d|e?f*g.jpg', "back\\slash.jpg", "new\nline.jpg", "\x1b[31mred.jpg"),
+        *("caf\udce9.jpg", "x" * 255, "\u732b" * 85, " .jpg", "....jpg"),
+    ],
+)
+def test_every_file_system_has_room_for_every_name(name):
+    """Windows keeps some names and signs for itself, macOS has no bytes that are no text."""
+    photos = [Path("one", name), Path("two", name)]
+    first, second = folder_names(photos).values()
+    assert same(first) != same(second)
+    for folder in (first, second):
+        assert 0 < len(folder.encode("utf-8")) <= 255
+        assert not set(folder) & set('<>:"/\\|?*') and folder.isprintable()
+        assert folder.split(".")[0].upper() not in {"CON", "NUL", "AUX", "COM1", "LPT\u00b9"}
+        assert folder[-1] not in " ."

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import threading
+import time
 import zlib
 from contextlib import suppress
 
@@ -13,11 +14,13 @@ from helpers import EXAMPLES
 from PIL import Image
 
 from cbam_viz.explain import decoder, untrusted
-from cbam_viz.explain.decoder import UntrustedPhoto
-from cbam_viz.explain.photo import FORMATS, Photo, PhotoError
+from cbam_viz.explain.decoder import Left, UntrustedPhoto
+from cbam_viz.explain.photo import Photo
+from cbam_viz.explain.photo_errors import PhotoError
+from cbam_viz.explain.photo_formats import FORMATS
 from cbam_viz.explain.untrusted import Excessive, check
 from cbam_viz.explain.view import ModelInput, View
-from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.preprocessing import Preprocessing
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
@@ -169,8 +172,34 @@ def test_a_photo_of_fifty_megapixels_is_read_within_the_bounds(tmp_path):
     (tmp_path / "large.png").write_bytes(png(8160, 6120))
     photo = UntrustedPhoto(tmp_path / "large.png")
     assert photo.resized(299, 224).size == (299, 224)
-    with_pixels = vars(photo)["_copies"].values()
-    assert sum(copy.width * copy.height for copy in with_pixels) < 2_000_000
+    kept = [copy for (file, _), copy in decoder._copies._kept.items() if "large.png" in file[0]]
+    assert sum(copy.width * copy.height for copy in kept) < 2_000_000
+
+
+def test_copies_are_bounded_together_and_go_with_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoder, "COPIES", 1_000_000)
+    photos = []
+    for i in range(8):
+        (tmp_path / f"{i}.png").write_bytes(png(400 + i, 300))
+        photos.append(UntrustedPhoto(tmp_path / f"{i}.png"))
+        assert photos[i].resized(100 + i, 75).size == (100 + i, 75)
+        assert decoder._copies.size <= 1_000_000
+    assert photos[7].resized(107, 75) is photos[7].resized(107, 75)
+    first = photos[0].resized(100, 75)  # it had to go, and is decoded again
+    assert np.array_equal(first, Photo(tmp_path / "0.png").resized(100, 75))
+    for i in range(8):
+        (tmp_path / f"{i}.png").unlink()
+    decoder.drop_gone()
+    assert not any(str(tmp_path) in key[0][0] for key in decoder._copies._kept)
+
+
+def test_a_file_that_changed_is_decoded_anew(tmp_path):
+    path = tmp_path / "photo.png"
+    for i, size in enumerate([(40, 30), (30, 40)]):
+        path.write_bytes(png(*size))
+        os.utime(path, ns=(i, i))
+        assert UntrustedPhoto(path).resized(12, 12).size == (12, 12)
+    assert len({key for key in decoder._copies._kept if key[0][0] == str(path)}) == 4
 
 
 def test_formats_that_only_the_package_reads(tmp_path):
@@ -218,6 +247,23 @@ def test_a_decoder_that_hangs_is_ended(decoders, monkeypatch, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(PhotoError, match="takes more"):
         UntrustedPhoto(tmp_path / "pipe")
+
+
+def test_a_decoding_ends_when_nobody_waits_for_it(decoders, monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # takes for ever
+    left = threading.Event()
+    waiting = decoder.wanted.set(lambda: not left.is_set())
+    threading.Timer(0.5, left.set).start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(Left):
+            UntrustedPhoto(tmp_path / "pipe")
+        assert time.monotonic() - began < 10
+        with pytest.raises(Left):  # nor does another begin
+            UntrustedPhoto(EXAMPLES / "coffee.jpg")
+    finally:
+        decoder.wanted.reset(waiting)
+    assert UntrustedPhoto(EXAMPLES / "coffee.jpg").size == (600, 400)
 
 
 def test_a_decoder_that_died_is_replaced(decoders):

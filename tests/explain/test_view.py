@@ -9,7 +9,7 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 from cbam_viz.explain.view import MAX_ASPECT, ModelInput, View
-from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import resnet18_cbam
 
 PRE = Preprocessing(size=96, crop_resize=112)
@@ -214,3 +214,17 @@ def test_what_changes_in_the_maps_follows_an_object_moved_over_a_photo():
     for name, limit in (("layer1.1", 1), ("layer2.1", 1.5), ("layer3.1", 2.5), ("layer4.1", 5)):
         off = np.abs(np.mean(errors[name], 0)).max()
         assert off < limit, f"{name}: {np.mean(errors[name], 0)} px off"
+
+
+@pytest.mark.parametrize("view", ["whole", "crop"])
+@pytest.mark.parametrize("stride", [4, 32])
+def test_what_is_painted_comes_back_as_cells(view, stride):
+    """A map drawn over the photo and read off again is that map; a constant stays one."""
+    seen = getattr(View, view)((640, 480), Preprocessing())
+    cells = np.random.default_rng(0).uniform(size=seen.cells(stride)).astype(np.float32)
+    painted = np.nan_to_num(seen.on_photo(cells, stride, smooth=False))
+    found = seen.to_cells(painted, stride)
+    # Within: at the edges of the crop, and of two cells, a px belongs to both.
+    assert np.abs(found - cells)[1:-1, 1:-1].mean() < 0.06
+    assert np.corrcoef(found.ravel(), cells.ravel())[0, 1] > 0.97
+    assert np.allclose(seen.to_cells(np.full((480, 640), 0.7), stride), 0.7, atol=1e-5)
