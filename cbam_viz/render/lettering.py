@@ -7,7 +7,8 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.font_manager import findSystemFonts
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties, findSystemFonts
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
@@ -55,6 +56,32 @@ def legible(
         if needed <= _characters(file):
             return text, ImageFont.truetype(file, px)
     return instead, font(px, bold)
+
+
+def tick_names(axes: Axes, names: Sequence[str], instead: Sequence[str], size: float) -> None:
+    """Names along a chart's vertical axis, one at each whole number, none of them a formula.
+
+    Args:
+        axes: changed.
+        names, instead: as for `legible`, of each.
+        size: of the letters, in pt.
+    """
+    # Chosen before they are set: a chart writes its ticks anew each time it is drawn.
+    pairs = zip(names, instead, strict=True)
+    chosen = [legible(" ".join(name.split()), other, round(size)) for name, other in pairs]
+    axes.set_yticks(range(len(chosen)), [words for words, _ in chosen], parse_math=False)
+    for label, (_, face) in zip(axes.get_yticklabels(), chosen, strict=True):
+        label.set_fontproperties(FontProperties(fname=str(face.path), size=size))
+
+
+def has_chinese() -> bool:
+    """Whether there is a font with Chinese on this system."""
+    return chinese_font() is not None
+
+
+def chinese_font() -> str | None:
+    """The file of a font with Chinese, if this system has one."""
+    return next((file for file in _fonts_with_cjk() if ord("块") in _characters(file)), None)
 
 
 def _dejavu(bold: bool) -> str:

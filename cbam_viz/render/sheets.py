@@ -35,12 +35,15 @@ def _put_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], picture: Imag
     draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
 
 
-def contact_sheet(explanation: Explanation, look: Look = DEFAULT) -> Image.Image:
+def contact_sheet(
+    explanation: Explanation, look: Look = DEFAULT, photo: Image.Image | None = None
+) -> Image.Image:
     """All blocks at a glance, by stage, under the photo and its predictions.
 
     Args:
         explanation: of the photo.
         look: how to draw each block.
+        photo: the photo, in any size, where it is decoded already.
 
     Returns:
         RGB image, 1760 px wide; its height depends on the number of blocks.
@@ -57,7 +60,7 @@ def contact_sheet(explanation: Explanation, look: Look = DEFAULT) -> Image.Image
 
     tile = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
     # The shape that the model looked at: an extreme photo is as squeezed here as it was there.
-    whole, view = explanation.image, explanation.view
+    whole, view = photo or explanation.image, explanation.view
     photo = resized(whole, _within(view.resized, (tile, round(1.25 * tile))))
     untrained = explanation.model.untrained is not None
     step = photo.height + 78

@@ -13,8 +13,8 @@ from PIL import Image
 
 import cbam_viz
 from cbam_viz.render import export
-from cbam_viz.render.export import save, to_zip
-from cbam_viz.render.overlay import Look
+from cbam_viz.render.export import save, zipping
+from cbam_viz.render.overlay import Look, overlay, resized
 from cbam_viz.render.sheets import contact_sheet
 
 NAMES = [f"layer{stage}.{i}" for stage in (1, 2, 3, 4) for i in (0, 1)]
@@ -22,7 +22,7 @@ EXPECTED = {
     "overview.png",
     "attention.npz",
     "explanation.json",
-    *(f"{name}-{what}.png" for name in NAMES for what in ("heat", "channels")),
+    *(f"{name}-{what}.png" for name in NAMES for what in ("multiply", "channels")),
 }
 
 
@@ -55,7 +55,7 @@ def test_only_the_blocks_asked_for_are_drawn(explanation, tmp_path):
     save(explanation, str(tmp_path), blocks=iter(["layer1.0", "layer4.1"]))
     drawn = {name for name in names(tmp_path) if name.startswith("layer")}
     assert drawn == {
-        f"layer{name}-{what}.png" for name in ("1.0", "4.1") for what in ("heat", "channels")
+        f"layer{name}-{what}.png" for name in ("1.0", "4.1") for what in ("multiply", "channels")
     }
     with np.load(tmp_path / "attention.npz") as arrays:
         assert len(arrays.files) == 16
@@ -117,14 +117,41 @@ def test_json_holds_what_it_takes_to_make_it_again(explanation, tmp_path):
 
 def test_zip_holds_the_same_files(explanation, tmp_path):
     folder = save(explanation, tmp_path / "folder", Look("multiply"))
-    path = to_zip(explanation, tmp_path / "all.zip", Look("multiply"))
-    assert path == tmp_path / "all.zip"
-    with zipfile.ZipFile(path) as archive:
+    shares = [*zipping(explanation, tmp_path / "all.zip", Look("multiply"))]
+    assert len(shares) == len(EXPECTED)
+    assert shares == sorted(shares) and shares[0] > 0 and shares[-1] == 1
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.testzip() is None
         assert set(archive.namelist()) == names(folder)
         for name in archive.namelist():
             assert archive.read(name) == (folder / name).read_bytes()
     assert names(tmp_path) == {"folder", "all.zip"}
+
+
+def test_pictures_of_a_bounded_side_are_small_files(tmp_path):
+    explanation = make_explanation((640, 480))
+    for side, size in ((320, (320, 240)), (5000, (640, 480))):
+        for _ in zipping(explanation, tmp_path / "all.zip", Look("cells"), side):
+            pass
+        with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+            pictures = [name for name in archive.namelist() if "-cells." in name]
+            assert pictures == [f"{name}-cells.jpg" for name in NAMES]
+            for name in NAMES:
+                with archive.open(f"{name}-cells.jpg") as file, Image.open(file) as picture:
+                    b = explanation.block(name)
+                    photo = resized(explanation.image, size)
+                    drawn = overlay(photo, b.spatial, b.stride, explanation.view, Look("cells"))
+                    off = np.asarray(picture.convert("RGB"), int) - np.asarray(drawn, int)
+                    assert picture.size == size and np.abs(off).mean() < 10
+
+
+def test_a_zip_that_is_given_up_leaves_the_older_one(explanation, tmp_path):
+    path = tmp_path / "all.zip"
+    path.write_bytes(b"older")
+    steps = zipping(explanation, path)
+    next(steps)
+    steps.close()
+    assert path.read_bytes() == b"older" and names(tmp_path) == {"all.zip"}
 
 
 def test_untrained_gates_are_marked_in_every_picture(tmp_path):
@@ -194,7 +221,8 @@ def test_a_full_disk_leaves_older_files_whole_and_no_rest(nth, explanation, tmp_
 
 
 def test_a_zip_that_fails_leaves_the_older_one(explanation, tmp_path, monkeypatch):
-    path = to_zip(explanation, tmp_path / "all.zip")
+    path = tmp_path / "all.zip"
+    assert [*zipping(explanation, path)]
     older = path.read_bytes()
 
     def broken(*arguments, **named):
@@ -202,7 +230,7 @@ def test_a_zip_that_fails_leaves_the_older_one(explanation, tmp_path, monkeypatc
 
     monkeypatch.setattr(export, "channel_chart", broken)
     with pytest.raises(RuntimeError, match="drawing failed"):
-        to_zip(explanation, path)
+        list(zipping(explanation, path))
     assert path.read_bytes() == older and names(tmp_path) == {"all.zip"}
 
 

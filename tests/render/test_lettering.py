@@ -1,5 +1,9 @@
+import io
+import warnings
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from cbam_viz.render import lettering
@@ -71,6 +75,21 @@ def test_no_class_name_is_drawn_as_boxes(text, fonts, monkeypatch):
         assert words == text
     elif fonts == "none":
         assert words == "class 17"
+
+
+@pytest.mark.parametrize("name", ["猫", "$5 to $10", "$x^$", "new\nline", "नमस्ते", "tabby cat"])
+def test_the_names_of_a_chart_are_neither_boxes_nor_formulas(name, monkeypatch):
+    """matplotlib warns of what a font has not; and writes its ticks anew whenever it draws."""
+    monkeypatch.setattr(lettering, "_fonts_with_cjk", lambda: [])
+    figure = Figure()
+    axes = figure.add_subplot()
+    lettering.tick_names(axes, ["dog", name], ["class 0", "class 1"], 7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(io.BytesIO())
+    first, second = (label.get_text() for label in axes.get_yticklabels())
+    assert first == "dog"
+    assert second == (" ".join(name.split()) if name.isascii() else "class 1")
 
 
 def test_chinese_is_drawn_where_the_system_has_a_font_for_it():

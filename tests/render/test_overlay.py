@@ -13,6 +13,7 @@ from cbam_viz.render.overlay import (
     SCALES,
     Look,
     colour_table,
+    overlay,
     smallest_area,
 )
 
@@ -47,7 +48,7 @@ POINTS = [(0, 0), (319, 239), (17, 200), (160, 120), (301, 3), (111, 57), (240, 
 @pytest.mark.parametrize("colours, opacity", [("magma", 0.55), ("turbo", 1.0)])
 def test_heat_is_the_blend_of_photo_and_colour(name, stride, colours, opacity):
     explanation = make_explanation()
-    drawn = pixels(overlay_of(explanation, name, Look(colours=colours, opacity=opacity)))
+    drawn = pixels(overlay_of(explanation, name, Look("heat", colours, opacity)))
     photo = pixels(explanation.image)
     for x, y in POINTS:
         value = value_at(x, y, explanation.block(name).spatial, stride, (320, 240), (299, 224))
@@ -64,8 +65,17 @@ def test_multiply_is_photo_times_attention(name, stride):
     photo = pixels(explanation.image)
     for x, y in POINTS:
         value = value_at(x, y, explanation.block(name).spatial, stride, (320, 240), (299, 224))
-        # Half a level of the map, and the product's fraction is cut off.
-        assert np.abs(drawn[y, x] - value * photo[y, x]).max() < 1.51
+        # Half a level of the map, and the product is rounded.
+        assert np.abs(drawn[y, x] - value * photo[y, x]).max() < 1.01
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 1 / 3, 1])
+def test_a_map_of_one_value_is_of_one_grey(value):
+    """Whatever the sums of floats between its cells come to: 0.5 is on the border of two levels."""
+    explanation = make_explanation(Image.new("RGB", (320, 240), "white"))
+    cells = np.full((7, 10), value, np.float32)
+    drawn = pixels(overlay(explanation.image, cells, 32, explanation.view, Look("multiply")))
+    assert (drawn == np.floor(255 * value + 0.5)).all()
 
 
 def nearest_cells(photo_side: int, input_side: int, stride: int, cells: int) -> np.ndarray:
@@ -182,6 +192,18 @@ def test_outside_the_evaluation_crop_there_is_no_colour(mode):
         assert grey[13:187, 113:287].mean() < 0.05
 
 
+@pytest.mark.parametrize("span, outlined", [(0.049, False), (0.051, True)])
+def test_contour_outlines_no_nearly_constant_map(span, outlined):
+    """Where a map hardly tells places apart, an outline would follow chance."""
+    photo = Image.new("RGB", (320, 240), (200, 150, 100))
+    explanation = make_explanation(photo)
+    block = explanation.block("layer4.1")
+    cells = np.linspace(0.4, 0.4 + span, block.spatial.size, dtype=np.float32)
+    cells = cells.reshape(block.spatial.shape)
+    drawn = overlay(photo, cells, block.stride, explanation.view, Look("contour"))
+    assert (drawn.tobytes() != photo.tobytes()) is outlined
+
+
 def test_contour_counts_only_what_was_seen():
     values = np.full((4, 4), np.nan)
     values[1:3, 1:3] = [[4, 3], [2, 1]]
@@ -191,9 +213,11 @@ def test_contour_counts_only_what_was_seen():
 def test_absolute_scale_shows_a_nearly_constant_map_as_flat():
     gate = np.random.default_rng(0).uniform(0.5, 0.51, (7, 10)).astype(np.float32)
     explanation = make_explanation(Image.new("RGB", (320, 240)), spatial={"layer4.1": gate})
-    flat = pixels(overlay_of(explanation, "layer4.1", Look(opacity=1)))
+    flat = pixels(overlay_of(explanation, "layer4.1", Look("heat", opacity=1)))
     assert np.ptp(flat, (0, 1)).max() <= 10
-    stretched = pixels(overlay_of(explanation, "layer4.1", Look(opacity=1, scale="stretched")))
+    stretched = pixels(
+        overlay_of(explanation, "layer4.1", Look("heat", opacity=1, scale="stretched"))
+    )
     assert np.ptp(stretched, (0, 1)).max() > 200
 
 
@@ -212,7 +236,7 @@ def test_stretched_scale_uses_the_whole_table():
 def test_stretching_a_constant_map_gives_the_neutral_colour(value):
     constant = np.full((7, 10), value, np.float32)
     explanation = make_explanation(spatial={"layer4.1": constant})
-    drawn = pixels(overlay_of(explanation, "layer4.1", Look(opacity=1, scale="stretched")))
+    drawn = pixels(overlay_of(explanation, "layer4.1", Look("heat", opacity=1, scale="stretched")))
     assert (drawn == colour_table("magma")[128]).all()
     for mode in MODES:
         overlay_of(explanation, "layer4.1", Look(mode, scale="stretched"))

@@ -39,7 +39,7 @@ def test_contact_sheet_shows_every_block_once(blocks, size):
     for i, block in enumerate(make_explanation(size, blocks).blocks):
         levels[block.name] = np.full(block.spatial.shape, (20 + 4 * i) / 255, np.float32)
     explanation = make_explanation(Image.new("RGB", size), blocks, spatial=levels)
-    sheet = pixels(contact_sheet(explanation, Look(colours="viridis", opacity=1))) @ RGB_CODE
+    sheet = pixels(contact_sheet(explanation, Look("heat", "viridis", opacity=1))) @ RGB_CODE
     assert sheet.shape[1] == 1760
     sheet[:300] = 0  # the legend has these colours, too
     codes = colour_table("viridis").astype(int) @ RGB_CODE
