@@ -14,13 +14,15 @@ from matplotlib.path import Path as Outline
 from PIL import Image
 from tqdm import tqdm
 
+from ..broken import BrokenPhotos
+from ..explain.class_maps import class_maps
 from ..explain.explainer import Explainer
-from ..explain.grad_cam import grad_cam
-from ..explain.photo import Photo, PhotoError
+from ..explain.photo import Photo
+from ..explain.photo_errors import PhotoError
 from ..explain.view import ModelInput
-from ..models.checkpoints import Preprocessing
-from .metrics import mass_on_object, pixel_auc, pointing_game
-from .photos import Broken, Sample
+from ..models.preprocessing import Preprocessing
+from .metrics import OnObject
+from .photos import Sample
 from .predictions import mean
 
 # An off-centre crop: its sides, the least of the object it keeps, the object's least and largest
@@ -99,7 +101,7 @@ def judge_attention(
     samples: Sequence[Sample],
     outlines: dict[str, list[np.ndarray]],
     seed: int,
-    broken: Broken,
+    broken: BrokenPhotos,
 ) -> Attention:
     """Where the attention lies, over an off-centre crop of each annotated photo.
 
@@ -119,13 +121,13 @@ def judge_attention(
     ]
     labelled = all(s.label is not None for s in samples)
     names = [*blocks, "mean", "prior", *(f"Grad-CAM {b}" for b in looked_at)]
-    figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+    figures: dict[str, list[OnObject]] = {name: [] for name in names}
     areas, annotated = [], 0
     for sample in tqdm(samples, desc="attention", unit="photo", disable=None):
         try:
             photo = _large_enough(Photo(sample.path).image, explainer.preprocessing)
         except PhotoError as error:
-            broken.add(sample, error)
+            broken.add(sample.key, error)
             continue
         annotated += 1
         mask = object_mask(outlines[sample.key], photo.size)
@@ -140,7 +142,7 @@ def judge_attention(
         view = explanation.view
         inputs = ModelInput.of(explanation.photo, explainer.preprocessing, view).tensor
         label = [sample.label] if labelled else None
-        _, cams = grad_cam(explainer.model, inputs, looked_at, label)
+        _, cams = class_maps(explainer.model, inputs, looked_at, label)
         gates = [explanation.spatial_on_image(b) for b in blocks]
         drawn = [
             *gates,
@@ -149,13 +151,7 @@ def judge_attention(
             *(view.on_photo(cams[b][0], strides[b]) for b in looked_at),
         ]
         for name, values in zip(names, drawn, strict=True):
-            figures[name].append(
-                (
-                    pixel_auc(values, mask),
-                    pointing_game(values, mask),
-                    mass_on_object(values, mask),
-                )
-            )
+            figures[name].append(OnObject.of(values, mask))
     area = maps = None
     if areas:
         area = float(np.mean(areas))
@@ -175,8 +171,8 @@ def judge_attention(
     )
 
 
-def _figures(rows: list[tuple[float, float, float]], area: float) -> MapFigures:
-    """Of (AUC, pointing, mass), a crop each."""
+def _figures(rows: list[OnObject], area: float) -> MapFigures:
+    """Of one map's figures, a crop each."""
     aucs, points, masses = np.array(rows).T
     return MapFigures(
         auc=mean(aucs),

@@ -4,11 +4,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..broken import BrokenPhotos
 from ..explain.explainer import Explainer
 from ..models.checkpoints import Checkpoint
 from .attention import Attention, judge_attention
 from .photos import (
-    Broken,
     read_annotations,
     samples_by_file,
     samples_by_folder,
@@ -104,7 +104,7 @@ def evaluate(
             f"{objects or data}, as {next(iter(outlines))!r} does not; the photos that it is of "
             "may be in a folder of their own (--objects)"
         )
-    broken = Broken(len({s.path for s in samples + annotated}))
+    broken = BrokenPhotos(len({s.path for s in samples + annotated}))
     predictions = judge_predictions(explainer, samples, broken)
     attention = None
     if annotations:
@@ -115,6 +115,6 @@ def evaluate(
         explainer.preprocessing.size,
         predictions,
         attention,
-        broken.keys,
+        broken.names,
         round(time.perf_counter() - began, 1),
     )

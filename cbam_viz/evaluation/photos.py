@@ -1,7 +1,6 @@
 """What is judged: photos, the class of each, and where the objects in them are."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from torchvision import datasets
-from tqdm import tqdm
 
-from ..explain.photo import PhotoError
-
-#: More photos than this share that cannot be read stop the run.
-MOST_BROKEN = 0.01
 #: So many of a long list are named in an error.
 NAMED = 10
 
@@ -167,34 +161,6 @@ def _polygons(entry: dict, where: str) -> list[np.ndarray]:
             "[[x0, y0, x1, y1], ...], as fractions of the photo's width and height"
         )
     return polygons
-
-
-class Broken:
-    """Photos that cannot be read: each is named, and too many of them end the run.
-
-    Args:
-        photos: how many there are, the broken ones included.
-    """
-
-    def __init__(self, photos: int):
-        self.keys: list[str] = []
-        self._photos = photos
-
-    def add(self, sample: Sample, error: PhotoError) -> None:
-        """Note a photo, once.
-
-        Raises:
-            ValueError: these are more than `MOST_BROKEN`.
-        """
-        if sample.key in self.keys:
-            return
-        self.keys.append(sample.key)
-        tqdm.write(f"skipped {sample.key}: {error}", file=sys.stderr)
-        if len(self.keys) > MOST_BROKEN * self._photos:
-            raise ValueError(
-                f"more than {MOST_BROKEN:.0%} of {self._photos} photos cannot be read, among them "
-                f"{', '.join(self.keys[-5:])}; mend or remove them first"
-            )
 
 
 def _some(names: Sequence[str]) -> str:

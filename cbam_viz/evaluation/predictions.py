@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from ..broken import BrokenPhotos
 from ..explain.explainer import Explainer
 from ..explain.explanation import GateFigures
-from ..explain.photo import Photo, PhotoError
+from ..explain.photo import Photo
+from ..explain.photo_errors import PhotoError
 from ..explain.view import View
-from ..models.checkpoints import Preprocessing
-from .metrics import calibration_error
-from .photos import Broken, Sample
+from ..models.preprocessing import Preprocessing
+from .metrics import calibration_error, calibration_error_by_chance, unsure_below
+from .photos import Sample
 
 CALIBRATION_BINS = 15
 CONFUSIONS = 20
@@ -61,12 +63,24 @@ class GateSpreads:
 
 
 @dataclass(frozen=True)
+class Chance:
+    """A figure that chance alone gives: on average, and in 95 % of all cases at most."""
+
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What a model says of whole photos.
 
     Attributes:
         photos, top1, top5: of all photos, as in `Accuracy`.
         calibration_error: expected calibration error over `CALIBRATION_BINS` bins, in 0..1.
+        calibration_error_by_chance: what it would be on so few photos if the model were perfectly
+            calibrated.
+        unsure_below: the probability of the likeliest class below which it was wrong more often
+            than right, in 0..1; what ``config.json`` calls so.
         sources: by what the file names begin with, up to the first underscore; and of the photos
             that are `UNSEEN`.
         classes: by class name, of the classes that have photos.
@@ -78,6 +92,8 @@ class Predictions:
     top1: float
     top5: float
     calibration_error: float
+    calibration_error_by_chance: Chance
+    unsure_below: float
     sources: dict[str, Accuracy]
     classes: dict[str, Accuracy]
     confusions: list[Confusion]
@@ -85,7 +101,7 @@ class Predictions:
 
 
 def judge_predictions(
-    explainer: Explainer, samples: Sequence[Sample], broken: Broken
+    explainer: Explainer, samples: Sequence[Sample], broken: BrokenPhotos
 ) -> Predictions:
     """Accuracy, calibration, confusions, and how constant the gates are, on whole photos."""
     names = _distinct(explainer.classes)
@@ -109,6 +125,7 @@ def judge_predictions(
     groups = {name: sources == name for name in sorted(set(sources))}
     groups[UNSEEN] = np.array([UNSEEN in s.path.name for s in judged])
     all_ = _accuracy(found)
+    usual, most = calibration_error_by_chance(np.array(confidence), CALIBRATION_BINS)
     return Predictions(
         photos=all_.photos,
         top1=all_.top1,
@@ -116,6 +133,8 @@ def judge_predictions(
         calibration_error=round(
             calibration_error(np.array(confidence), found[:, 0], CALIBRATION_BINS), 4
         ),
+        calibration_error_by_chance=Chance(round(usual, 4), round(most, 4)),
+        unsure_below=round(unsure_below(np.array(confidence), found[:, 0]), 2),
         sources={name: _accuracy(found[g]) for name, g in groups.items() if g.any()},
         classes={names[i]: _accuracy(found[labels == i]) for i in np.unique(labels)},
         confusions=_confusions(labels, np.array(likely)[:, 0], names),
@@ -126,7 +145,7 @@ def judge_predictions(
 
 
 def _batches(
-    pre: Preprocessing, samples: Sequence[Sample], broken: Broken
+    pre: Preprocessing, samples: Sequence[Sample], broken: BrokenPhotos
 ) -> Iterator[tuple[list[Sample], list[Photo]]]:
     """Photos that make inputs of one size, decoded; at most `BATCH` of them."""
     by_size: dict[tuple[int, int], list[Sample]] = {}
@@ -134,7 +153,7 @@ def _batches(
         try:
             size = View.whole(Photo(sample.path).size, pre).size
         except PhotoError as error:
-            broken.add(sample, error)
+            broken.add(sample.key, error)
         else:
             by_size.setdefault(size, []).append(sample)
     for group in by_size.values():
@@ -145,7 +164,7 @@ def _batches(
                     photo = Photo(sample.path)
                     _ = photo.image  # decoded here: one that is damaged must not stop the others
                 except PhotoError as error:
-                    broken.add(sample, error)
+                    broken.add(sample.key, error)
                 else:
                     batch.append(sample)
                     photos.append(photo)

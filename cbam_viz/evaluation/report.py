@@ -5,10 +5,9 @@ import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from PIL import Image
 
-from ..render.lettering import legible
+from ..render.lettering import tick_names
 from .attention import Attention, MapFigures, Maps
 from .evaluate import Evaluation
 from .predictions import CALIBRATION_BINS, Accuracy, Predictions
@@ -23,6 +22,7 @@ _BLUE, _VERMILION = "#0072b2", "#d55e00"
 def table(result: Evaluation) -> str:
     """The figures as plain text."""
     found = result.predictions
+    chance = found.calibration_error_by_chance
     lines = [
         f"{result.model}: {found.photos} whole photos, short side {result.short_side} px,"
         f" {len(result.broken)} broken, {result.seconds:.0f} s",
@@ -32,7 +32,10 @@ def table(result: Evaluation) -> str:
             [["all", *_cells(found)], *([n, *_cells(r)] for n, r in found.sources.items())],
         ),
         "",
-        f"calibration error ({CALIBRATION_BINS} bins): {found.calibration_error:.3f}",
+        f"calibration error ({CALIBRATION_BINS} bins): {found.calibration_error:.3f}; a perfect "
+        f"one's, of so many photos: {chance.mean:.3f} on average, 95 % below {chance.most:.3f}",
+        f"unsure_below: {found.unsure_below:.2f}, the probability below which more answers were "
+        "wrong than right",
         "",
         *_classes(found),
     ]
@@ -158,11 +161,8 @@ def _plot_classes(found: Predictions) -> Figure:
         for place, (_, r) in zip(places, some, strict=True):  # beside all bars: clear of the line
             axes.text(1.17, place, f"{r.top1:.0%}", fontsize=7, ha="right", va="center_baseline")
         axes.axvline(found.top1, color=_VERMILION, linewidth=1)
-        axes.set_yticks(places, [f"{name} ({r.photos})" for name, r in some], fontsize=7)
-        for label in axes.get_yticklabels():  # in a font that has its characters
-            words = label.get_text()
-            words, face = legible(words, words.encode("ascii", "backslashreplace").decode(), 7)
-            label.set(text=words, fontproperties=FontProperties(fname=str(face.path), size=7))
+        names = [f"{name} ({r.photos})" for name, r in some]
+        tick_names(axes, names, [n.encode("ascii", "backslashreplace").decode() for n in names], 7)
         axes.tick_params(axis="y", length=0)
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=7)
         axes.set(xlim=(0, 1.2), ylim=(deep - 0.4, -0.6))  # the last column may be shorter

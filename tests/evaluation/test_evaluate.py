@@ -10,27 +10,22 @@ import numpy as np
 import pytest
 import torch
 from helpers import SHARED
-from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from cbam_viz import Explainer
 from cbam_viz.evaluation.attention import (
-    Attention,
-    MapFigures,
-    Maps,
-    centre_prior,
     object_mask,
     off_centre_crop,
 )
-from cbam_viz.evaluation.evaluate import Evaluation, evaluate
+from cbam_viz.evaluation.evaluate import evaluate
 from cbam_viz.evaluation.metrics import mass_on_object, pixel_auc
 from cbam_viz.evaluation.photos import read_annotations, samples_by_folder
-from cbam_viz.evaluation.predictions import Accuracy, Predictions
 from cbam_viz.evaluation.report import save, table
-from cbam_viz.explain.grad_cam import grad_cam
+from cbam_viz.explain.class_maps import class_maps
 from cbam_viz.explain.view import ModelInput, View
 from cbam_viz.models.attention import SpatialAttention
-from cbam_viz.models.checkpoints import Checkpoint, Preprocessing
+from cbam_viz.models.checkpoints import Checkpoint
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "Red": (255, 0, 0), "white": (255,) * 3}
@@ -193,7 +188,7 @@ def cam_on(photo: Image.Image, explainer, block: str, index: int | None = None) 
     """Grad-CAM over a photo, of a class or of the predicted one."""
     seen = ModelInput.of(photo, explainer.preprocessing)
     indices = None if index is None else [index]
-    _, maps = grad_cam(explainer.model, seen.tensor, [block], indices)
+    _, maps = class_maps(explainer.model, seen.tensor, [block], indices)
     return seen.view.on_photo(maps[block][0], explainer.model.strides()[block])
 
 
@@ -245,90 +240,6 @@ def test_screen_and_files(explainer, data, tmp_path):
     for file in files[1:]:
         assert min(Image.open(file).size) > 100
     assert str(tmp_path) not in files[0].read_text()
-
-
-@pytest.fixture
-def drawn(tmp_path, monkeypatch):
-    """Saves the plots of some figures; gives the plots, drawn, and checks the files."""
-    plots = []
-    savefig = Figure.savefig
-
-    def spy(figure, *args, **options):
-        savefig(figure, *args, **options)
-        plots.append(figure)
-
-    monkeypatch.setattr(Figure, "savefig", spy)
-
-    def draw(result):
-        _, *files = save(result, tmp_path)
-        for file in files:
-            assert Image.open(file).format == "PNG"
-            assert file.stat().st_size < 120_000
-        for figure in plots:
-            whole, used = figure.bbox_inches, figure.get_tightbbox()
-            assert whole.x0 <= used.x0 and used.x1 <= whole.x1
-            assert whole.y0 <= used.y0 and used.y1 <= whole.y1
-        return plots
-
-    return draw
-
-
-def judged(classes: int) -> Evaluation:
-    """As `evaluate` gives it, as far as plots need it."""
-    draw = np.random.default_rng(0)
-    top1 = draw.uniform(0.2, 1, classes).round(4).tolist()
-    rows = {f"long-sleeve thing {i}": Accuracy(9, t, 1.0) for i, t in enumerate(top1)}
-    blocks = {f"layer{s}.{i}": 0.3 + 0.1 * s + 0.02 * i for s in (1, 2, 3, 4) for i in (0, 1)}
-    named = blocks | {"mean": 0.65, "prior": 0.56}
-    of = {n: MapFigures(auc, 0.01, 0.5, 0.5, 1.0) for n, auc in named.items()}
-    maps = Maps(
-        {b: of[b] for b in blocks},
-        of["mean"],
-        of["prior"],
-        {b: of[b] for b in blocks if b.endswith("1")},
-    )
-    attention = Attention(0, 700, 682, 18, 0, "true", 0.2, maps)
-    predictions = Predictions(5289, 0.9, 1.0, 0.01, {}, rows, [], {})
-    return Evaluation("made up", None, 224, predictions, attention, [], 1.0)
-
-
-@pytest.mark.parametrize(("classes", "columns"), [(1, 1), (40, 1), (41, 2), (117, 3), (200, 3)])
-def test_the_plot_of_the_classes(drawn, classes, columns):
-    result = judged(classes)
-    figure = drawn(result)[0]
-    assert len(figure.axes) == columns
-    names = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
-    lengths = [bar.get_width() for axes in figure.axes for bar in axes.patches]
-    by_name = {f"{name} (9)": r.top1 for name, r in result.predictions.classes.items()}
-    assert lengths == sorted(by_name.values(), reverse=True)
-    assert [by_name[name] for name in names] == lengths
-    assert [t.get_text() for axes in figure.axes for t in axes.texts] == [
-        f"{length:.0%}" for length in lengths
-    ]
-    for axes in figure.axes:
-        boxes = [t.get_window_extent() for t in axes.get_yticklabels()]
-        assert all(a.y0 > b.y1 for a, b in zip(boxes, boxes[1:], strict=False))
-        assert list(axes.lines[0].get_xdata()) == [0.9, 0.9]
-
-
-def test_the_plot_of_the_blocks(drawn):
-    maps = judged(3).attention.maps
-    _, figure = drawn(judged(3))
-    (axes,) = figure.axes
-    assert [t.get_text() for t in axes.get_xticklabels()] == list(maps.blocks)
-    gate, cam = (line for line in axes.lines if line.get_marker() in ("o", "D"))
-    assert list(gate.get_ydata()) == [b.auc for b in maps.blocks.values()]
-    assert list(cam.get_ydata()) == [c.auc for c in maps.grad_cam.values()]
-    assert [round(x) for x in axes.convert_xunits(cam.get_xdata())] == [1, 3, 5, 7]
-    (legend,) = figure.legends
-    assert [t.get_text() for t in legend.get_texts()] == [
-        "spatial gate (2 standard errors)",
-        "Grad-CAM of the block, true class",
-        "mean over blocks, 0.650",
-        "centre prior, 0.560",
-        "chance, 0.500",
-    ]
-    assert legend.get_window_extent().y1 < axes.get_window_extent().y0
 
 
 def test_nothing_to_crop_is_no_error(explainer, data, tmp_path):
@@ -510,90 +421,6 @@ def test_annotations_that_cannot_be_used(explainer, data, tmp_path, contents, wo
     (tmp_path / "a.json").write_text(contents)
     with pytest.raises(ValueError, match=words):
         evaluate(explainer, data, annotations=tmp_path / "a.json")
-
-
-def test_masks():
-    box = [np.array([[0.25, 0.5], [0.75, 0.5], [0.75, 1], [0.25, 1]])]
-    expected = np.zeros((4, 8), bool)
-    expected[2:, 2:6] = True
-    assert np.array_equal(object_mask(box, (8, 4)), expected)
-    draw = np.random.default_rng(0)
-    for _ in range(20):
-        polygons = [draw.uniform(-0.1, 1.1, (3, 2)) for _ in range(2)]
-        mask = object_mask(polygons, (300, 200))
-        picture = Image.new("1", (300, 200))
-        for polygon in polygons:
-            corners = [tuple(point) for point in polygon * (300, 200) - 0.5]
-            ImageDraw.Draw(picture).polygon(corners, fill=1)
-        assert (mask != np.asarray(picture)).mean() < 0.02  # Pillow draws the edges too
-
-
-def test_the_prior_is_a_gaussian_in_the_middle():
-    prior = centre_prior(81, 41)
-    assert prior.shape == (41, 81)
-    assert prior.dtype == np.float32
-    assert prior.max() == prior[20, 40] == 1
-    assert np.array_equal(prior, prior[::-1, ::-1])
-    # One deviation, a quarter of a side, off the centre along one axis.
-    assert prior[20, 40 + 20] == pytest.approx(np.exp(-0.5), abs=0.02)
-    assert prior[20 + 10, 40] == pytest.approx(np.exp(-0.5), abs=0.02)
-
-
-def test_crops_are_as_they_should_be():
-    """The conditions, on the pixels themselves, for many objects."""
-    found = 0
-    for seed in range(300):
-        draw = np.random.default_rng(seed)
-        height, width = draw.integers(20, 90, 2)
-        mask = np.zeros((height, width), bool)
-        for _ in range(draw.integers(1, 4)):
-            top, bottom = sorted(draw.integers(0, height + 1, 2))
-            left, right = sorted(draw.integers(0, width + 1, 2))
-            mask[top:bottom, left:right] = True
-        crop = off_centre_crop(mask, draw)
-        if crop is None:
-            continue
-        found += 1
-        left, top, right, bottom = crop
-        assert 0 <= left < right <= width
-        assert 0 <= top < bottom <= height
-        assert right - left == round(0.6 * width)
-        assert bottom - top == round(0.6 * height)
-        inside = mask[top:bottom, left:right]
-        assert inside.sum() >= 0.5 * mask.sum()
-        assert 0.01 <= inside.mean() <= 0.5
-        rows, columns = np.nonzero(inside)
-        x = (columns.mean() + 0.5) / (right - left) - 0.5
-        y = (rows.mean() + 0.5) / (bottom - top) - 0.5
-        assert max(abs(x), abs(y)) >= 0.18 - 1e-9
-        assert np.hypot(x, y) >= 0.18 - 1e-9
-    assert found > 150
-
-
-def test_no_crop_is_overlooked():
-    """Against trying every place; and each place is drawn equally often."""
-    for seed in range(20):
-        draw = np.random.default_rng(seed)
-        mask = np.zeros((15, 20), bool)
-        top, left = draw.integers(0, 11), draw.integers(0, 16)
-        mask[top : top + draw.integers(2, 12), left : left + draw.integers(2, 16)] = True
-        places = set()
-        for y in range(15 - 9 + 1):
-            for x in range(20 - 12 + 1):
-                inside = mask[y : y + 9, x : x + 12]
-                rows, columns = np.nonzero(inside)
-                if len(rows) < mask.sum() / 2 or not 0.01 <= inside.mean() <= 0.5:
-                    continue
-                off = abs((columns.mean() + 0.5) / 12 - 0.5), abs((rows.mean() + 0.5) / 9 - 0.5)
-                if max(off) >= 0.18:
-                    places.add((x, y, x + 12, y + 9))
-        drawn = [off_centre_crop(mask, draw) for _ in range(400)]
-        assert set(drawn) == (places or {None})
-
-
-def test_an_empty_mask_has_no_crop():
-    assert off_centre_crop(np.zeros((30, 30), bool), np.random.default_rng(0)) is None
-    assert off_centre_crop(np.ones((1, 1), bool), np.random.default_rng(0)) is None
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the photos are not part of the repository")

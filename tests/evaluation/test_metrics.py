@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from cbam_viz.evaluation.metrics import (
+    OnObject,
     calibration_error,
+    calibration_error_by_chance,
     mass_on_object,
     pixel_auc,
     pointing_game,
+    rank_correlation,
+    unsure_below,
 )
 
 ON_MAPS = (pixel_auc, pointing_game, mass_on_object)
@@ -111,9 +115,69 @@ def test_calibration_is_its_definition(seed):
     assert calibration_error(confidence, right) == pytest.approx(expected)
 
 
+def test_a_calibration_error_by_chance_is_that_of_the_binomial():
+    """Of n answers of one confidence p the accuracy strays by sqrt(2 p (1 - p) / (pi n))."""
+    for n, p in ((400, 0.5), (1600, 0.9)):
+        usual, most = calibration_error_by_chance(np.full(n, p), draws=4000)
+        assert usual == pytest.approx(np.sqrt(2 * p * (1 - p) / np.pi / n), rel=0.05)
+        assert most == pytest.approx(1.96 * np.sqrt(p * (1 - p) / n), rel=0.07)  # of both tails 5 %
+
+
+@pytest.mark.parametrize("level", [0.2, 0.5, 0.8])
+def test_the_level_of_doubt_is_where_right_answers_fall_to_half(level):
+    draw = np.random.default_rng(1)
+    confidence = draw.random(20_000)
+    right = draw.random(20_000) < np.clip(0.5 + 2 * (confidence - level), 0, 1)
+    assert unsure_below(confidence, right) == pytest.approx(level, abs=0.03)
+
+
+def test_the_level_of_doubt_of_few_answers():
+    assert unsure_below([0.9, 0.2, 0.4, 0.6], [True, False, False, True]) == pytest.approx(0.5)
+    assert unsure_below([0.3, 0.6], [True, True]) == 0  # never in doubt
+    assert unsure_below([0.3, 0.6], [False, False]) == pytest.approx(0.8)  # always, as far as seen
+    # Of one confidence, some are right: it is not cut through.
+    assert unsure_below([0.3, 0.3, 0.3], [False, False, True]) == pytest.approx(0.65)
+    for wrong in (([], []), ([0.5], [True, False])):
+        with pytest.raises(ValueError, match="two lists of one length"):
+            unsure_below(*wrong)
+
+
+def test_certain_answers_do_not_stray():
+    assert calibration_error_by_chance(np.array([1.0, 1.0, 0.0])) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("confidence", "right"), [([], []), ([0.5], [1, 0]), ([1.5], [1]), ([np.nan], [1])]
 )
 def test_calibration_refuses(confidence, right):
     with pytest.raises(ValueError):
         calibration_error(confidence, right)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rank_correlation_is_scipys(seed):
+    """With many equal values."""
+    spearmanr = pytest.importorskip("scipy.stats").spearmanr
+    one, other = draw_case(seed)[0], draw_case(seed + 100)[0]
+    size = min(one.size, other.size)
+    one, other = one.ravel()[:size], other.ravel()[:size]
+    if np.ptp(one) and np.ptp(other):
+        assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other)[0], abs=1e-9)
+
+
+def test_rank_correlation_by_hand():
+    rising = np.arange(12.0).reshape(3, 4)
+    assert rank_correlation(rising, np.exp(rising)) == pytest.approx(1)
+    assert rank_correlation(rising, -(rising**3)) == pytest.approx(-1)
+    assert rank_correlation(rising, np.ones((3, 4))) is None
+    with pytest.raises(ValueError, match="two shapes"):
+        rank_correlation(rising, rising.T)
+    with pytest.raises(ValueError, match="finite"):
+        rank_correlation(rising, rising * np.nan)
+
+
+def test_all_three_of_a_map():
+    attention, mask = draw_case(1)
+    found = OnObject.of(attention, mask)
+    assert found == tuple(measure(attention, mask) for measure in ON_MAPS)
+    assert (found.auc, found.mass) == (pixel_auc(attention, mask), mass_on_object(attention, mask))
