@@ -17,7 +17,7 @@ from torchvision import datasets
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from ..models.checkpoints import Preprocessing
+from ..models.preprocessing import Preprocessing
 from .recipe import Recipe
 
 IMAGENET_MEAN, IMAGENET_STD = Preprocessing.mean, Preprocessing.std
@@ -91,7 +91,7 @@ DATA_SETS: dict[str, Callable[[Path, str], Photos]] = {
 }
 
 
-def find_photos(data: str | Path) -> tuple[Photos, Photos]:
+def find_labelled_photos(data: str | Path) -> tuple[Photos, Photos]:
     """The photos to train on and those to validate with.
 
     Args:
@@ -224,12 +224,13 @@ def _split(photos: Photos) -> tuple[Photos, Photos]:
     by_class: dict[int, list[str]] = {}
     for path, y in zip(photos.paths, photos.labels, strict=True):
         by_class.setdefault(y, []).append(path)
-    held: set[str] = set()
+    validation: set[str] = set()
     for paths in by_class.values():
         paths.sort(key=lambda path: (crc32(Path(path).name.encode()), path))
-        held.update(paths[: max(1, len(paths) // 10) if len(paths) > 1 else 0])
+        validation.update(paths[: max(1, len(paths) // 10) if len(paths) > 1 else 0])
     pairs = list(zip(photos.paths, photos.labels, strict=True))
-    train, val = ([p for p in pairs if (p[0] in held) == chosen] for chosen in (False, True))
+    train = [pair for pair in pairs if pair[0] not in validation]
+    val = [pair for pair in pairs if pair[0] in validation]
     if not val:
         raise ValueError("every class has one photo only; at least two are needed in one of them")
     return _photos(train, photos.classes), _photos(val, photos.classes)
@@ -260,7 +261,7 @@ class Batch(NamedTuple):
     Attributes:
         photos: uint8 [N, 3, H, W].
         labels: of the classes [N].
-        soft: the teachers' word on each; None where none were asked.
+        soft: soft labels of each; None where no teachers were asked.
     """
 
     photos: Tensor
@@ -275,7 +276,7 @@ class PhotoSet(Dataset):
         photos: which.
         transform: of an upright RGB photo to a tensor.
         crop: cuts the photo before that and, half of the times, turns left and right round.
-        soft: the teachers' word on each part of each photo, if there are teachers.
+        soft: soft labels of any part of each photo, if there are teachers.
     """
 
     def __init__(

@@ -59,6 +59,7 @@ class Learner:
             self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
         ).requires_grad_(False)
         optimizer = make_optimizer(self.model, recipe, pretrained)
+        self.before: dict[str, Tensor] = {}  # of the average, before the last phase: `kept`
         self.gates: dict[str, Tensor] = {}  # of the last pass, those that evidence is shown to
         if recipe.evidence:
             for name in recipe.evidence_blocks:
@@ -81,16 +82,25 @@ class Learner:
     def begin_epoch(self, epoch: int) -> None:
         """Let learn what is to learn, and seed what is drawn from here on."""
         phase, still = self.recipe.phase(epoch), self.recipe.fixed_statistics
+        last = self.recipe.epochs - self.recipe.phases[-1].epochs
+        if self.recipe.kept and self.step == last * self.per_epoch:
+            average = self.ema.module.state_dict()
+            self.before = {k: v.clone() for k, v in average.items() if self._kept(k, v)}
         begin_phase(self.model, phase, self.pretrained, still)
         process = self.accelerator.process_index
         torch.manual_seed(self.recipe.seed + self.step + 1_000_003 * process)
+
+    def _kept(self, name: str, value: Tensor) -> float:
+        """The share of a tensor that is kept over the last phase."""
+        share = dict(self.recipe.kept).get(name.split(".")[0], 0.0)
+        return share if value.is_floating_point() else 0.0
 
     def learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One step on a batch, resized as the step wants it.
 
         Returns:
-            The mean loss and the number of photos that were told right, both on the device. With
-            ImageNet's classes, what the teachers say is right.
+            The mean loss and the number of photos that were predicted correctly, both on the
+            device. With ImageNet's classes, what the teachers predict counts as correct.
         """
         scale = learning_rate_scale(self.step, self.steps, self.warmup)
         scale *= phase_rate(self.recipe, self.step, self.per_epoch)
@@ -101,27 +111,27 @@ class Learner:
         if shape != x.shape[2:]:
             x = F.interpolate(x, shape, mode="bilinear", antialias=True)
             x = x.contiguous(memory_format=torch.channels_last)
-        loss, right = self._loss(x, batch.labels, batch.soft)
+        loss, correct = self._loss(x, batch.labels, batch.soft)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.ema.update_parameters(self.model)
         self.step += 1
-        return loss.detach(), right
+        return loss.detach(), correct
 
     def _loss(self, x: Tensor, labels: Tensor, soft: CropLabels | None) -> tuple[Tensor, Tensor]:
-        """The loss of a batch of model input, and how many of it were told right."""
+        """The loss of a batch of model input, and how many of it were predicted correctly."""
         recipe = self.recipe
         if recipe.classes == "imagenet":
-            logits = taught = self.parallel(x)
+            logits = distilled = self.parallel(x)
             labels, loss = soft.logits.argmax(1), 0.0
         else:
             x, targets = self.mix(x, labels)
             outputs = self.parallel(x)
-            logits, taught = outputs[:, : self.classes], outputs[:, self.classes :]
+            logits, distilled = outputs[:, : self.classes], outputs[:, self.classes :]
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         if recipe.teachers:
-            loss = loss + recipe.teacher * distillation(taught, soft.logits)
+            loss = loss + recipe.teacher * distillation(distilled, soft.logits)
         if recipe.evidence:
             sides = x.shape[2:]
             loss = loss + recipe.evidence * evidence_loss(self.gates, soft.evidence, sides)
@@ -132,17 +142,22 @@ class Learner:
     def validate(self, batches: Iterable[Batch]) -> float:
         """Top-1 of the averaged weights, 0 to 1, on a prepared loader's batches, all of them."""
         self.ema.eval()
-        right, seen = 0, 0
+        correct, seen = 0, 0
         for batch in batches:
             with self.accelerator.autocast():
                 logits = self.ema(self.normalise(batch.photos))[:, : self.classes]
             hits = self.accelerator.gather_for_metrics(logits.argmax(1) == batch.labels)
-            right, seen = right + hits.sum().item(), seen + len(hits)
-        return right / seen
+            correct, seen = correct + hits.sum().item(), seen + len(hits)
+        return correct / seen
 
     def finished(self) -> dict[str, Tensor]:
-        """The averaged weights on the CPU, without the teacher's outputs."""
-        state = {k: v.cpu().contiguous() for k, v in self.ema.module.state_dict().items()}
+        """The averaged weights on the CPU, `kept` blended in, without the teachers' outputs."""
+        average = self.ema.module.state_dict()
+        average |= {
+            k: torch.lerp(average[k], before, self._kept(k, before))
+            for k, before in self.before.items()
+        }
+        state = {k: v.cpu().contiguous() for k, v in average.items()}
         return state | {k: state[k][: self.classes] for k in ("fc.weight", "fc.bias")}
 
     def state_dict(self) -> dict:
@@ -156,6 +171,7 @@ class Learner:
             "steps": self.steps,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
+            "before": self.before,
             "optimizer": self.optimizer.state_dict(),
         }
 
@@ -163,6 +179,7 @@ class Learner:
         """Go on where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
+        self.before = {k: v.to(self.accelerator.device) for k, v in state["before"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
@@ -176,13 +193,13 @@ def with_outputs(head: nn.Linear, more: int) -> nn.Linear:
     return wide
 
 
-def distillation(logits: Tensor, taught: Tensor) -> Tensor:
-    """Mean divergence of a network's answer from its teachers', both logits [N, classes].
+def distillation(logits: Tensor, soft: Tensor) -> Tensor:
+    """Mean divergence of a network's answer from soft labels, both logits [N, classes].
 
     Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network" (arXiv 1503.02531),
     section 2, at a temperature of 1.
     """
-    ours, theirs = (F.log_softmax(x.float(), 1) for x in (logits, taught))
+    ours, theirs = (F.log_softmax(x.float(), 1) for x in (logits, soft))
     return F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 

@@ -12,7 +12,8 @@ from ..models.resnet import CONSTRUCTORS
 RECIPES = files(__package__) / "recipes"
 #: The four stages of residual blocks.
 STAGES = ("layer1", "layer2", "layer3", "layer4")
-
+#: Top-level modules with weights.
+MODULES = ("conv1", "bn1", *STAGES, "fc")
 
 #: What a phase can let learn, besides the network's top-level modules by their names.
 PARTS = ("all", "fresh", "gates", "norms")
@@ -55,7 +56,7 @@ class Phase:
                 f"warmup_epochs of a phase must be 0 to its {self.epochs} epochs, not "
                 f"{self.warmup_epochs!r}"
             )
-        known = (*PARTS, "conv1", "bn1", *STAGES, "fc")
+        known = (*PARTS, *MODULES)
         words = self.learns
         if not isinstance(words, tuple) or not words or any(w not in known for w in words):
             raise ValueError(
@@ -140,6 +141,10 @@ class Recipe:
     """A photo is drawn with weight (photos of its class) ** -class_balance."""
     ema: float = 0.998
     """Share of the averaged weights that stays at each step. The average is the finished model."""
+    kept: tuple[tuple[str, float], ...] = ()
+    """Pairs of a top-level module ("layer4") and the share of its weights before the last phase
+    that the finished model keeps, in a file a table: in such a blend what the phase forgot comes
+    back sooner than what it taught goes (WiSE-FT: Wortsman et al., arXiv 2109.01903)."""
     seed: int = 0
     val_every: int = 1
     """Top-1 on the validation photos after so many epochs each, and at the end; 0 for never."""
@@ -162,7 +167,7 @@ class Recipe:
                 object.__setattr__(self, f.name, tuple(value))
             elif f.type is float and type(value) is int:
                 object.__setattr__(self, f.name, float(value))
-            elif type(value) is not f.type:
+            elif f.name != "kept" and type(value) is not f.type:
                 raise ValueError(f"{f.name} must be a {f.type.__name__}, not {value!r}")
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:  # this way round, NaN is refused too
@@ -180,6 +185,7 @@ class Recipe:
             raise ValueError(
                 'with classes = "imagenet" the teachers hold the outputs; name some as `teachers`'
             )
+        self._check_kept()
         if self.evidence:
             self._check_evidence()
         with torch.device("meta"):
@@ -191,6 +197,18 @@ class Recipe:
             )
         if self.view_size and not 32 <= self.view_size <= 2048:
             raise ValueError(f"view_size must be 32 to 2048, or 0, not {self.view_size}")
+
+    def _check_kept(self) -> None:
+        kept = dict(self.kept) if isinstance(self.kept, dict | tuple) else {str(self.kept): 0}
+        if any(name not in MODULES for name in kept):
+            raise ValueError(
+                f"kept must be a table of shares for some of {', '.join(MODULES)}, not "
+                f"{self.kept!r}"
+            )
+        for name, share in kept.items():
+            if type(share) not in (int, float) or not 0 <= share <= 1:
+                raise ValueError(f"kept of {name} must be a share from 0 to 1, not {share!r}")
+        object.__setattr__(self, "kept", tuple((k, float(v)) for k, v in kept.items()))
 
     def _check_evidence(self) -> None:
         if not self.teachers or not self.evidence_blocks or self.plain:

@@ -7,6 +7,8 @@ al., "Re-labeling ImageNet: from Single to Multi-Labels, from Global to Localize
 2021, https://arxiv.org/abs/2101.05022). The same map tells where in the crop their evidence lies.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,21 +106,25 @@ def label_maps(
 
     Args:
         photos: of which.
-        path: the file, as `LabelMaps` has it: 128 kB a photo. It is written whole or not at all.
+        path: the file, as `LabelMaps` has it: 128 kB a photo. It is written whole or not at all;
+            beside it a .json says which teachers were asked about which photos.
         recipe: names the teachers.
         accelerator: where they run, and how precisely.
         workers: processes that decode photos.
 
     Raises:
-        ValueError: the file is of another number of photos, or there is no such teacher.
+        ValueError: the file is of other photos or teachers, or there is no such teacher.
         OSError: it cannot be written, or a teacher's weights are not there.
     """
     shape = (len(photos.paths), CLASSES, CELLS, CELLS)
+    about = path.with_suffix(".json")
+    asked = _asked(photos, recipe)
     if path.exists():
-        if (there := np.load(path, mmap_mode="r").shape) != shape:
+        theirs = json.loads(about.read_text("utf-8")) if about.is_file() else {}
+        if other := [key for key, value in asked.items() if theirs.get(key) != value]:
             raise ValueError(
-                f"{path} holds soft labels {list(there)}, but these photos need {list(shape)}; "
-                "remove it, or give the folder it was made of"
+                f"{path} holds soft labels of other {' and '.join(other)}; remove it and they are "
+                "asked anew, or give the photos and teachers it was made of"
             )
         return LabelMaps(path)
     teachers = [t.to(accelerator.device, memory_format=torch.channels_last) for t in load(recipe)]
@@ -132,7 +138,19 @@ def label_maps(
                 seen = batch.photos.to(accelerator.device)
                 logits = sum(teacher(seen).float() for teacher in teachers) / len(teachers)
             file.write(logits.cpu().numpy().astype("<f2").tobytes())
+    with saved_whole(about) as file:
+        file.write(json.dumps(asked).encode())
     return LabelMaps(path)
+
+
+def _asked(photos: Photos, recipe: Recipe) -> dict:
+    """Who was asked about what; photos by their names, so that their folder may be moved."""
+    names = "\n".join("/".join(Path(path).parts[-2:]) for path in photos.paths)
+    start = [recipe.init, recipe.stride_in_conv1] if "init" in recipe.teachers else []
+    return {
+        "photos": [len(photos.paths), hashlib.sha256(names.encode("utf-8", "replace")).hexdigest()],
+        "teachers": [*recipe.teachers, *start],
+    }
 
 
 def load(recipe: Recipe) -> list[nn.Module]:

@@ -28,7 +28,7 @@ def throughput(
 
     Args:
         recipe: says what a step is.
-        data: as `find_photos` takes it.
+        data: as `find_labelled_photos` takes it.
         steps: of each kind in a round.
         rounds: of which the medians are given.
         workers: as in `train`.

@@ -7,7 +7,6 @@ there are.
 
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -20,17 +19,19 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from ..models.checkpoints import Checkpoint, Preprocessing, assemble, read_weights, save_checkpoint
-from ..models.layouts import why_untrained
+from ..broken import BrokenPhotos
+from ..models.checkpoints import Checkpoint, assemble, read_weights, save_checkpoint
+from ..models.preprocessing import Preprocessing
+from ..models.resnet import skeleton
+from ..models.untrained import why_untrained
 from .data import (
     Batch,
     EpochSampler,
     Normalise,
     Photos,
     find_imagenet_photos,
-    find_photos,
+    find_labelled_photos,
     training_loader,
     validation_loader,
 )
@@ -45,7 +46,6 @@ from .teacher import label_maps
 LAST, MODEL, SOFT = "last.pt", "model", "teacher.npy"
 SAVE_EVERY_S = 120
 REPORT_EVERY = 20  # steps: a report waits for what the device is doing
-BROKEN_AT_MOST = 0.01
 
 
 def train(
@@ -59,8 +59,8 @@ def train(
 
     Args:
         recipe: what to do.
-        data: as `find_photos` takes it, or `find_imagenet_photos` where the recipe's classes are
-            ImageNet's.
+        data: as `find_labelled_photos` takes it, or `find_imagenet_photos` where the recipe's
+            classes are ImageNet's.
         out: folder for ``last.pt`` (everything needed to go on), ``log.csv``, TensorBoard's
             curves and the model.
         workers: processes that decode photos; one for each core if not given.
@@ -105,10 +105,10 @@ class Run:
             workers = len(os.sched_getaffinity(0)) // self.accelerator.num_processes
         self.workers = workers
         with self.accelerator.main_process_first():  # it downloads, the others find it there
-            find = find_imagenet_photos if recipe.classes == "imagenet" else find_photos
+            find = find_imagenet_photos if recipe.classes == "imagenet" else find_labelled_photos
             self.photos, self.validation = find(data)
         self.sampler = EpochSampler(self.photos.groups, recipe.class_balance, recipe.seed)
-        self.broken: set[str] = set()
+        self.broken = BrokenPhotos(len(self.photos.paths) + len(self.validation.paths))
         self.last = out / LAST
         out.mkdir(parents=True, exist_ok=True)
         self.learner, self.rows = _begin(recipe, self.photos, self.last, self.accelerator)
@@ -126,7 +126,7 @@ class Run:
         log.bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
         self.sampler.set_position(epoch, done * self.recipe.batch_size)
         learner.begin_epoch(epoch)
-        tally = torch.zeros(3, device=self.accelerator.device)  # sum of losses, right, seen
+        tally = torch.zeros(3, device=self.accelerator.device)  # sum of losses, correct, seen
         for batch in islice(self.batches(size), stop - learner.step):
             tally += self._learn(batch)
             log.bar.update()
@@ -145,7 +145,7 @@ class Run:
             if every and ((epoch + 1) % every == 0 or learner.step == learner.steps):
                 row["val_top1"] = round(self.validate(), 4)
                 log.report(learner.step, val_top1=row["val_top1"])
-            row |= {"broken": len(self.broken), "seconds": round(time.monotonic() - began)}
+            row |= {"broken": len(self.broken.names), "seconds": round(time.monotonic() - began)}
             self.rows.append(row)
             log.table()
         self.save()
@@ -178,7 +178,7 @@ class Run:
             model = build(replace(self.recipe, plain=False), len(self.photos.classes))
             load_plain_state(model, state)
         else:
-            model = assemble(dict(self.learner.model._hub_mixin_config), state)
+            model = assemble(skeleton(**self.learner.model._hub_mixin_config), state)
         imagenet = self.recipe.classes == "imagenet"
         if self.writes:
             save_checkpoint(
@@ -197,7 +197,7 @@ class Run:
 
     def _learn(self, batch: Batch) -> Tensor:
         try:
-            loss, right = self.learner.learn(batch)
+            loss, correct = self.learner.learn(batch)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
@@ -207,31 +207,23 @@ class Run:
                 "rates in proportion, or the `sides` of its phases"
             ) from error
         n = len(batch.labels)
-        return torch.stack([loss * n, right, torch.full_like(right, n)])
+        return torch.stack([loss * n, correct, torch.full_like(correct, n)])
 
     def _means(self, tally: Tensor) -> tuple[float, float]:
         """Loss and accuracy."""
-        losses, right, seen = tally.tolist()
+        losses, correct, seen = tally.tolist()
         if not math.isfinite(losses):
             raise ValueError(
                 f"the loss is {losses} at step {self.learner.step}; lower the learning rates in "
                 "the recipe, or warm up for longer"
             )
-        return losses / seen, right / seen
+        return losses / seen, correct / seen
 
     def _watched(self, loader: DataLoader) -> Iterator[Batch]:
-        """A loader's batches, on the device; broken photos are named, and too many stop it."""
-        of = len(self.photos.paths) + len(self.validation.paths)
+        """A loader's batches, on the device; broken photos are named, and too many end the run."""
         for batch, broken in self.accelerator.prepare(loader):
-            for path in set(broken) - self.broken:
+            for path in broken:
                 self.broken.add(path)
-                tqdm.write(f"skipped, cannot be read ({len(self.broken)}): {path}", sys.stderr)
-            if len(self.broken) > BROKEN_AT_MOST * of:
-                raise ValueError(
-                    f"{len(self.broken)} of {of} photos cannot be read, more than "
-                    f"{BROKEN_AT_MOST:.0%}; one of them is {min(self.broken)}. Remove them or "
-                    "fetch them again"
-                )
             yield batch
 
 

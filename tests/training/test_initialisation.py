@@ -7,7 +7,8 @@ from torchvision.models import ResNet, get_model
 from torchvision.models.resnet import Bottleneck
 from torchvision.transforms import v2
 
-from cbam_viz.models.checkpoints import Checkpoint, Preprocessing, save_checkpoint
+from cbam_viz.models.checkpoints import Checkpoint, save_checkpoint
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import CONSTRUCTORS, ResNetCBAM, resnet18_cbam
 from cbam_viz.training.data import Normalise
 from cbam_viz.training.initialisation import (

@@ -86,6 +86,7 @@ def test_the_shipped_model_is_made_as_it_was():
         "evidence_blocks": (),
         "class_balance": 0.5,
         "ema": 0.998,
+        "kept": (),
         "seed": 0,
         "val_every": 1,
     }
@@ -104,6 +105,12 @@ def test_from_a_file(tmp_path):
 @pytest.mark.parametrize("name", CONSTRUCTORS)
 def test_every_constructor_can_be_named(name):
     assert Recipe(model=name).model == name
+
+
+def test_what_is_kept_is_a_table(tmp_path):
+    recipe = load_recipe(written(tmp_path, "kept = { layer3 = 0.4, fc = 1 }"))
+    assert recipe.kept == (("layer3", 0.4), ("fc", 1.0)) and hash(recipe)
+    assert dataclasses.replace(recipe, seed=1).kept == recipe.kept
 
 
 def test_phases_by_epoch():
@@ -166,6 +173,11 @@ erasing = 0
             "set trivial_augment to false and erasing to 0",
         ),
         (EVIDENCE.replace("false", "true"), "set trivial_augment to false and erasing to 0"),
+        ("kept = 0.5", "kept must be a table of shares for some of conv1, .*fc, not 0.5"),
+        ("kept = { layer5 = 0.5 }", "kept must be a table of .*not {'layer5': 0.5}"),
+        ("kept = { fc = 1.5 }", "kept of fc must be a share from 0 to 1, not 1.5"),
+        ("kept = { fc = nan }", "kept of fc must be a share from 0 to 1, not nan"),
+        ("kept = { fc = true }", "kept of fc must be a share from 0 to 1, not True"),
         ("phases = 5", "phases must be a list of tables, not 5"),
         ("phases = [160]", "phases must be a list of tables, not .160."),
         ("phases = []", "phases is empty; at least one table"),

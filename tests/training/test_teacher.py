@@ -245,10 +245,29 @@ def test_they_are_asked_once(photos, asked, monkeypatch):
     assert label_maps(photos, asked.path, ONE, Accelerator(), 0) == asked
 
 
-def test_maps_of_other_photos_are_refused(photos, asked):
-    fewer = replace(photos, paths=photos.paths[:2])
-    with pytest.raises(ValueError, match=r"labels \[3, 1000, 8, 8\], but .* \[2, .*remove it"):
-        label_maps(fewer, asked.path, ONE, Accelerator(), 0)
+@pytest.mark.parametrize(
+    ("paths", "fields", "what"),
+    [
+        (lambda paths: paths[:2], {}, "photos"),
+        (lambda paths: paths[::-1], {}, "photos"),
+        (lambda paths: paths, {"teachers": ("init",), "init": "other.npz"}, "teachers"),
+        (lambda paths: paths[:1], {"teachers": ("efficientnet-lite2", "init")}, "photos and teach"),
+    ],
+)
+def test_maps_of_other_photos_or_teachers_are_refused(photos, asked, paths, fields, what):
+    other = replace(photos, paths=paths(photos.paths))
+    with pytest.raises(ValueError, match=f"soft labels of other {what}.*remove it"):
+        label_maps(other, asked.path, replace(ONE, **fields), Accelerator(), 0)
+
+
+def test_a_start_that_is_not_asked_does_not_matter(photos, asked):
+    assert label_maps(photos, asked.path, replace(ONE, init="scratch"), Accelerator(), 0) == asked
+
+
+def test_maps_that_do_not_say_what_they_are_of_are_refused(photos, asked, tmp_path):
+    (tmp_path / "teacher.npy").write_bytes(asked.path.read_bytes())
+    with pytest.raises(ValueError, match="other photos and teachers"):
+        label_maps(photos, tmp_path / "teacher.npy", ONE, Accelerator(), 0)
 
 
 def test_a_stopped_teacher_leaves_nothing_behind(photos, tmp_path, monkeypatch):
