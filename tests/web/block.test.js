@@ -34,6 +34,8 @@ function makeBlock(options = {}) {
     sizes: {},
     reach: 0.5,
     nearlyConstant: 0.05,
+    most: 1,
+    predictions: [],
     ...options,
   });
 }

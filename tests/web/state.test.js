@@ -17,6 +17,7 @@ const CHOICES = {
   look: LOOK,
   second: false,
   others: () => CHOICES.blocks,
+  telling: (block) => (block === "layer3.1" ? "layer4.1" : "layer3.1"),
   channels: () => 64,
 };
 
@@ -30,8 +31,21 @@ test("nothing asked for: the block to open at, and the defaults", () => {
     ...LOOK,
     lang: "en",
     block: "layer4.0",
-    other: "layer1.0",
+    other: "layer3.1",
   });
+});
+
+test("compare opens against a block that is worth it, unless one was asked for", () => {
+  const before = settle({ block: "layer3.1", other: "layer3.1" });
+  const opened = settled({ ...before, compare: "block" }, before, CHOICES);
+  assert.equal(opened.other, "layer4.1");
+  // What is chosen then stays, and what a link names.
+  const chosen = settled({ ...opened, other: "layer1.0" }, opened, CHOICES);
+  assert.equal(settled({ ...chosen, block: "layer4.1" }, chosen, CHOICES).other, "layer1.0");
+  assert.equal(
+    settled({ ...before, compare: "block", other: "layer1.0" }, before, CHOICES).other,
+    "layer1.0",
+  );
 });
 
 test("what there is no such thing as stays as it was", () => {

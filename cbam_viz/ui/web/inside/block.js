@@ -18,9 +18,11 @@ import { decodeBytes, decodeFloats } from "../shared/numbers.js";
  * @property {{url: string, size: [number, number]}} photo what the network saw of it.
  * @property {View & {squeezed: boolean}} view
  * @property {{name: string, untrained: ?string}} model
+ * @property {Array<{label: string, label_zh?: string, probability: number}>} predictions
  * @property {Record<"signed" | "gate", string>} tables colour tables: uint8 [256, 3].
  * @property {Record<"features" | "maximum" | "mean" | "logits" | "gate" | "shortcut" | "output", string>} maps
  * @property {Array<{channel: number, map: string}>} examples
+ * @property {number} most the greatest magnitude of the channels' maps that are shown.
  * @property {{side: number, weights: string}} kernel
  * @property {?[number, number]} norm scale and shift.
  * @property {Record<Branch, string>} pooled
@@ -72,9 +74,11 @@ export class Block {
     this.photo = payload.photo;
     this.view = payload.view;
     this.model = payload.model;
+    this.predictions = /** @type {Array<Record<string, any>>} */ (payload.predictions);
     this.norm = payload.norm;
     this.sizes = payload.sizes;
     this.reach = payload.reach;
+    this.most = payload.most;
     this.nearlyConstant = payload.nearlyConstant;
     this.tables = {
       signed: decodeBytes(payload.tables.signed),

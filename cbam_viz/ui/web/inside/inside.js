@@ -1,13 +1,13 @@
 // Inside a block: five steps, one picked cell, one picked channel. The products behind both are
 // computed here, from the network's own kernel, maps and weights.
 
-import { h } from "../shared/dom.js";
+import { h, segmented } from "../shared/dom.js";
 import { numbered } from "../shared/numbers.js";
 import { paintCells } from "../shared/pixels.js";
 import { languageOf, translator } from "../shared/words.js";
 import { Block } from "./block.js";
 import { ChannelGate } from "./channel_gate.js";
-import { percent, Pictures, sign } from "./pictures.js";
+import { percent, Pictures, setSizes, sign } from "./pictures.js";
 import { SpatialGate } from "./spatial_gate.js";
 import { buildStep } from "./step.js";
 
@@ -15,7 +15,7 @@ import { buildStep } from "./step.js";
 /** @import { Payload } from "./block.js" */
 
 /** @typedef {{pin?: ?Point, channel?: ?number}} Picked a place on the photo, and a channel. */
-/** @typedef {Picked & {lang?: string, onPick?: (picked: Picked) => void}} Options */
+/** @typedef {Picked & {lang?: string, second?: ?Payload, onPick?: (picked: Picked) => void}} Options */
 
 export class Inside {
   /**
@@ -27,6 +27,12 @@ export class Inside {
     this.lang = languageOf(lang);
     this.onPick = onPick;
     this.order = "gate";
+    /** The step that a narrow screen shows, which has room for one. */
+    this.step = 1;
+    /** @type {Payload[]} of the photo, and of the second one. */
+    this.payloads = [];
+    /** Which of the two photos is shown. */
+    this.which = 0;
     /** @type {?Block} */
     this.block = null;
     this.t = translator(() => this.lang, "inside", "viewer");
@@ -49,10 +55,14 @@ export class Inside {
    *
    * @param {?Payload} payload
    * @param {Picked} picked
+   * @param {?Payload} second of a second photo.
    */
-  show(payload, { pin, channel } = {}) {
+  show(payload, { pin, channel } = {}, second = null) {
     this.guarded(() => {
-      this.block = payload && new Block(payload);
+      this.payloads = payload ? [payload, ...(second ? [second] : [])] : [];
+      this.which = Math.min(this.which, Math.max(0, this.payloads.length - 1));
+      const shown = this.payloads[this.which];
+      this.block = shown ? new Block(shown) : null;
       if (this.block) {
         const { brightest, channels, examples } = this.block;
         this.cell = (pin && this.block.cellAt(pin)) ?? brightest;
@@ -69,36 +79,70 @@ export class Inside {
       return;
     }
     const { block, root } = this;
-    const sizes = {
-      ratio: block.columns / block.rows,
-      columns: block.columns,
-      rows: block.rows,
-      side: block.side,
-    };
-    for (const [name, value] of Object.entries(sizes))
-      root.style.setProperty(`--ci-${name}`, String(value));
+    setSizes(root, block);
     this.pictures = new Pictures(this.t, block, {
       onCell: (row, column) => this.pickCell(row, column),
       onChannel: (channel) => this.pickChannel(channel),
     });
     this.channelGate = new ChannelGate(this.pictures, this.order, (order) => (this.order = order));
     this.spatialGate = new SpatialGate(this.pictures);
-    this.root.replaceChildren(
-      this.buildHead(),
-      this.buildWay(),
+    this.steps = [
       this.buildFeatures(),
       this.channelGate.element,
       this.buildRefined(),
       this.spatialGate.element,
       this.buildOutput(),
-    );
+    ];
+    this.pager = h("nav", { class: "ci-pager", "aria-label": this.t("steps") });
+    this.root.replaceChildren(this.buildHead(), this.buildWay(), ...this.steps, this.pager);
+    this.goTo(this.step);
     this.spatialGate.show(this.cell.row, this.cell.column);
     this.channelGate.show(this.channel);
+  }
+
+  /** Show a step where there is room for one only. */
+  goTo(/** @type {number} */ step) {
+    this.step = step;
+    this.steps.forEach((element, i) => element.classList.toggle("ci-here", i + 1 === step));
+    const button = (/** @type {string} */ key, /** @type {number} */ to) => {
+      const attributes = { type: "button", class: "cv-button", disabled: !this.steps[to - 1] };
+      const element = h("button", attributes, this.t(key));
+      element.addEventListener("click", () => {
+        this.goTo(to);
+        this.steps[to - 1].scrollIntoView({ block: "start" });
+      });
+      return element;
+    };
+    const place = h("span", { class: "ci-soft" }, `${step} / ${this.steps.length}`);
+    this.pager.replaceChildren(button("tourBack", step - 1), place, button("tourNext", step + 1));
+  }
+
+  /** The choice of the photo, where there are two, and what the network says of the one shown. */
+  buildPhotos() {
+    const { predictions } = this.block;
+    const own = `label_${this.lang}`;
+    const said = predictions.map((p) => `${p[own] ?? p.label} ${percent(p.probability)}`);
+    const says =
+      said.length > 0 && h("p", { class: "ci-says" }, this.t("says", { classes: said.join(", ") }));
+    if (this.payloads.length < 2) return says;
+    const photos = [["0", this.t("firstPhoto")], ["1", this.t("secondPhoto")]]; // prettier-ignore
+    const choice = segmented(this.t("whichPhoto"), photos, (value) => {
+      const [payload, second] = this.payloads;
+      this.which = Number(value);
+      const { block } = this;
+      const pin = block.centreOf(this.cell.row, this.cell.column);
+      this.show(payload, { pin, channel: this.channel }, second);
+      const selector = `.ci-photos input[value="${value}"]`;
+      /** @type {?HTMLElement} */ (this.root.querySelector(selector))?.focus();
+    });
+    choice.set(String(this.which));
+    return h("div", { class: "ci-photos" }, choice.element, says);
   }
 
   buildHead() {
     const { name, channels, rows, columns, stride, model, view } = this.block;
     return h("header", {},
+      this.buildPhotos(),
       h("h2", { class: "ci-title" }, this.t("heading", { block: name })),
       h("p", { class: "ci-soft" }, this.t("facts", { channels, rows, columns, stride })),
       model.untrained && h("p", { class: "cv-warning" }, this.t("untrained", { reason: model.untrained })),
@@ -118,6 +162,7 @@ export class Inside {
       );
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       button.addEventListener("click", () => {
+        this.goTo(step);
         const target = this.root.querySelector(`#ci-step-${step}`);
         target.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
       });
@@ -153,7 +198,7 @@ export class Inside {
 
   buildFeatures() {
     const { maps, examples, channels, rows, columns } = this.block;
-    const scale = this.pictures.signed(...examples.map((e) => e.map));
+    const scale = this.pictures.channelled;
     const half = examples.length / 2;
     const group = (words, members) =>
       h("div", { class: "ci-group" }, h("h3", {}, words),
@@ -170,7 +215,7 @@ export class Inside {
 
   buildRefined() {
     const { maps, examples, gate } = this.block;
-    const scale = this.pictures.signed(...examples.map((e) => e.map));
+    const scale = this.pictures.channelled;
     const means = this.pictures.signed(maps.features, maps.mean);
     const triple = ({ channel, map }) => {
       const weighted = map.map((v) => v * gate[channel]);
@@ -269,15 +314,19 @@ export class Inside {
  * @param {Options} options lang: "en" or "zh", the browser's if it is neither; pin: a point on the
  *   photo whose cell is picked to begin with; channel: likewise; onPick: called with {pin} or
  *   {channel} when another one is picked.
- * @returns setPayload(payload, {pin, channel}) shows another block; pick({pin, channel}) picks what
+ * @returns setPayload(payload, {pin, channel}, second) shows another block, on two photos if there
+ *   is a second; pick({pin, channel}) picks what
  *   of these is given; pickCell(row, column) and pickChannel(channel) count from 0.
  */
 export function mountInside(element, payload, options = {}) {
   const inside = new Inside(element, options);
-  inside.show(payload, options);
+  inside.show(payload, options, options.second);
   return {
-    setPayload: (/** @type {?Payload} */ next, /** @type {Picked} */ picked) =>
-      inside.show(next, picked),
+    setPayload: (
+      /** @type {?Payload} */ next,
+      /** @type {Picked} */ picked,
+      /** @type {?Payload} */ second = null,
+    ) => inside.show(next, picked, second),
     setLang: (/** @type {string} */ lang) => {
       if (inside.lang === languageOf(lang)) return;
       inside.lang = languageOf(lang);

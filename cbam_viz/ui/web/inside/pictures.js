@@ -25,6 +25,18 @@ export function sign(/** @type {string} */ text) {
   return h("span", { class: "ci-sign", "aria-hidden": "true" }, text);
 }
 
+/**
+ * What the pictures' style sheet has to know of a block.
+ *
+ * @param {HTMLElement} root
+ * @param {Block} block
+ */
+export function setSizes(root, { columns, rows, side }) {
+  const sizes = { ratio: columns / rows, columns, rows, side };
+  for (const [name, value] of Object.entries(sizes))
+    root.style.setProperty(`--ci-${name}`, String(value));
+}
+
 export class Pictures {
   /**
    * @param {Translate} t
@@ -48,6 +60,12 @@ export class Pictures {
   signed(...maps) {
     const most = Math.max(...maps.map((map) => map.reduce((a, b) => Math.max(a, Math.abs(b)), 0)));
     return { table: this.block.tables.signed, low: -most, high: most };
+  }
+
+  /** @returns {Colours} of single channels' maps, the same as in the viewer. */
+  get channelled() {
+    const { tables, most } = this.block;
+    return { table: tables.signed, low: -most, high: most };
   }
 
   /** @returns {Colours} of gates. */

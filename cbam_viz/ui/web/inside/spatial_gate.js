@@ -5,6 +5,7 @@ import { gridMove } from "../shared/keys.js";
 import { clamp, figuresOf, numbered } from "../shared/numbers.js";
 import { colourOf, inkOn, paintCells } from "../shared/pixels.js";
 import { factor, sign } from "./pictures.js";
+import { WindowPlayer } from "./player.js";
 import { buildStep } from "./step.js";
 
 /** @import { Plane, Term } from "./block.js" */
@@ -18,7 +19,17 @@ export class SpatialGate {
     this.block = pictures.block;
     this.row = this.column = 0;
     this.detail = h("div", { class: "ci-detail" });
+    this.player = new WindowPlayer(this.t, {
+      onNext: () => this.pickNext(),
+      onProduct: (product) => this.markProduct(product),
+    });
+    /** Where the window goes: the maps that are summed up. @type {Map<Plane, HTMLElement>} */
+    this.windowed = new Map();
     this.element = this.build();
+    // Wherever in this step a cell was clicked, its products are to be seen.
+    this.element.addEventListener("pointerup", ({ target }) => {
+      if (/** @type {Element} */ (target).closest(".ci-grid:not(.ci-kernel *)")) this.reveal();
+    });
   }
 
   build() {
@@ -47,24 +58,53 @@ export class SpatialGate {
     });
     this.picker.addEventListener("keydown", (event) => this.onKey(event));
     const terms = 2 * side ** 2;
-    const summed = (name, values, colours, plane) =>
-      h(
+    const summed = (name, values, colours, plane) => {
+      const map = pictures.map(this.t(name), values, colours, { windowed: true });
+      const term = h("i", { class: "ci-term", hidden: true });
+      map.querySelector(".ci-clip").append(term);
+      this.windowed.set(plane, term);
+      return h(
         "div",
         { class: "ci-summed" },
-        pictures.map(this.t(name), values, colours, { windowed: true }),
+        map,
         sign("∗"),
         this.kernelPicture(plane, kernelScale),
       );
+    };
+    const logits = pictures.signed(maps.logits);
     return buildStep(this.t, this.block, 4, "spatial", { side, terms },
       h("div", { class: "ci-row ci-columns ci-middle" },
         h("div", { class: "ci-planes" },
           summed("maxMap", maps.maximum, scale, "maximum"),
           summed("meanMap", maps.mean, pictures.signed(maps.mean), "mean")),
-        sign("→"),
-        pictures.map(this.t(norm ? "afterNorm" : "logits"), maps.logits, pictures.signed(maps.logits)),
-        sign("σ →"),
-        gate),
-      this.detail); // prettier-ignore
+        // An arrow goes with what it leads to, wherever the line breaks.
+        h("div", { class: "ci-led" }, sign("→"),
+          pictures.map(this.t(norm ? "afterNorm" : "logits"), maps.logits, logits))),
+      h("div", { class: "ci-beside" },
+        h("div", { class: "ci-led" }, sign("σ →"), gate),
+        h("div", {}, this.player.element, this.detail))); // prettier-ignore
+  }
+
+  /** Bring the products into view, by no more than it takes. */
+  reveal() {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.detail.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
+  }
+
+  /** Go on to the next cell, row by row, and from the last to the first. */
+  pickNext() {
+    const { rows, columns } = this.block;
+    const next = (this.row * columns + this.column + 1) % (rows * columns);
+    this.pictures.onCell(Math.floor(next / columns), next % columns);
+  }
+
+  /** Mark on its map what is multiplied just now. */
+  markProduct(/** @type {?import("./player.js").Product} */ product) {
+    for (const [plane, mark] of this.windowed) {
+      mark.hidden = plane !== product?.plane;
+      if (!mark.hidden) mark.style = `--row:${product.term.row};--column:${product.term.column}`;
+    }
+    if (product) product.say();
   }
 
   /** The learned kernel of a plane, with its numbers. */
@@ -105,7 +145,9 @@ export class SpatialGate {
 
     const cell = block.cell(row, column);
     const colours = pictures.signed([...cell.maximum, ...cell.mean].map((t) => t.product));
-    const hint = h("p", { class: "ci-hint", "aria-live": "polite" }, this.t("termHint"));
+    const hint = h("p", { class: "ci-hint" }, this.t("termHint"));
+    /** @type {import("./player.js").Product[]} */
+    const products = [];
     const plane = (key, name) =>
       h("div", { class: "ci-plane" },
         h("h3", {}, this.t(name)),
@@ -114,7 +156,7 @@ export class SpatialGate {
           sign("·"),
           this.patch(this.t("kernel"), block.kernels[key], pictures.signed(block.kernels.maximum, block.kernels.mean)),
           sign("=")),
-        this.products(this.t(name), cell[key], colours, hint)); // prettier-ignore
+        this.products(this.t(name), cell[key], colours, hint, (term, cell, say) => products.push({ plane: key, term, cell, say }))); // prettier-ignore
     const box = (name, words, number, digits = 4) =>
       h(
         "span",
@@ -138,6 +180,7 @@ export class SpatialGate {
           box("logit", this.t("afterNorm"), cell.logit)],
         sign("σ →"), gate),
     ); // prettier-ignore
+    this.player.set(products);
   }
 
   /** A small picture of what lies under the kernel, or of the kernel. */
@@ -150,7 +193,7 @@ export class SpatialGate {
   }
 
   /** The products of one plane as a table; one tab stop, arrow keys within. */
-  products(name, terms, colours, hint) {
+  products(name, terms, colours, hint, onCell) {
     const { side } = this.block;
     const cells = terms.map((term, i) => {
       const cell = h(
@@ -171,6 +214,7 @@ export class SpatialGate {
       };
       const say = () =>
         setText(hint, this.t(term.inside ? "term" : "padding", { ...place, ...numbers }));
+      onCell(term, cell, say);
       cell.addEventListener("pointerenter", say);
       cell.addEventListener("focus", say);
       return cell;

@@ -4,7 +4,9 @@
 import { hear, latest, tell } from "../shared/events.js";
 import { keep, kept } from "../shared/storage.js";
 import { mountInside } from "../inside/inside.js";
+import { paramsOf } from "../viewer/link.js";
 import { mountViewer } from "../viewer/viewer.js";
+import { isNamed, linkOf } from "./naming.js";
 
 const TOURED = "cbam-viz-toured";
 
@@ -26,7 +28,14 @@ const toured = () => kept(TOURED) != null || location.hash.length > 1;
 export function embedViewer(/** @type {Gradio} */ { element, props, trigger, watch }) {
   /** @returns {[any, any]} */
   const given = () => [props.value || null, props.second || null];
-  const [first, second] = given();
+  const names = () => {
+    const [first, second] = given();
+    return { photo: first?.photo.name, second: second?.photo.name, model: first?.model.name };
+  };
+  // An address that names something else does not begin with what the page comes with.
+  const others = () => !isNamed(paramsOf(location.hash), names());
+  let waits = latest("expect") && !latest("late") && others();
+  const [first, second] = waits ? [null, null] : given();
   const viewer = mountViewer(
     /** @type {HTMLElement} */ (element.querySelector(".cbam-viewer")),
     first,
@@ -39,7 +48,31 @@ export function embedViewer(/** @type {Gradio} */ { element, props, trigger, wat
       onFeatures: (block) => trigger("select", { block }),
     },
   );
-  watch(["value", "second"], () => viewer.setPayload(...given()));
+  /** @type {Promise<unknown>} */
+  let drawn = viewer.ready;
+  const show = () => {
+    const shown = names();
+    drawn.then(() => tell("shown", shown));
+  };
+  const open = (still = false) => {
+    waits = still;
+    drawn = viewer.setPayload(...given(), still);
+    show();
+  };
+  if (waits) viewer.expect(true);
+  else show();
+  // What the page comes with can be told of late, too.
+  watch(["value", "second"], () => {
+    if (!waits || !others()) open();
+  });
+  const expected = () => {
+    if (waits) open();
+    else drawn.then(() => viewer.expect(false));
+  };
+  hear("late", () => waits && open(true));
+  hear("expect", (on) => (on ? viewer.expect(true) : expected()));
+  // What the address names is there already, or is not to be had: else it is on its way.
+  hear("looked", (parts) => isNamed(linkOf(parts), names()) && expected());
   watch("features", () => props.features && viewer.setFeatures(props.features));
   hear("lang", (lang) => viewer.setState({ lang }));
   hear("look", (patch) => viewer.setState(patch));
@@ -53,9 +86,12 @@ export function embedInside(/** @type {Gradio} */ { element, props, watch }) {
   const inside = mountInside(root, props.value || null, {
     ...view,
     lang: document.documentElement.lang,
+    second: props.second || null,
     onPick: (picked) => tell("look", picked),
   });
-  watch("value", () => inside.setPayload(props.value || null, view));
+  watch(["value", "second"], () =>
+    inside.setPayload(props.value || null, view, props.second || null),
+  );
   hear("lang", inside.setLang);
   hear("view", (state) => {
     view = state;

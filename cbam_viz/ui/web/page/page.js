@@ -1,16 +1,23 @@
 // What of the page goes on in the browser: its language, its link, and what its parts tell one
 // another.
 
-import { hear, tell } from "../shared/events.js";
+import { hear, latest, tell } from "../shared/events.js";
 import { keep, kept } from "../shared/storage.js";
 import { isLanguage, LANGUAGES, translator } from "../shared/words.js";
 import { paramsOf, writeHash } from "../viewer/link.js";
+import { isNamed, NAMING } from "./naming.js";
+import { acceptAll, boxed, takePhotos } from "./photos.js";
+import { openReports } from "./report.js";
 
 /** Languages as Gradio calls them. @type {Record<string, string>} */
 const LOCALES = { en: "en", zh: "zh-CN" };
 const KEPT = "cbam-viz-language";
 /** The keys of the address that the server follows; the viewer has its own. */
-const LINKED = ["photo", "model", "tab"];
+const LINKED = [...NAMING, "tab"];
+/** After so many ms something is shown, whatever became of the link. */
+const PATIENCE = 10000;
+/** One column, the result below what is given. */
+const NARROW = "(max-width: 700px)";
 
 const hash = () => paramsOf(location.hash);
 /** The part of the address that the server follows. */
@@ -49,7 +56,7 @@ export function startPage() {
 
   /** Name the examples, whose buttons have none. */
   function nameExamples() {
-    const images = document.querySelectorAll("#cv-examples button img");
+    const images = document.querySelectorAll(":is(#cv-examples, #cv-second-examples) button img");
     for (const image of /** @type {NodeListOf<HTMLImageElement>} */ (images)) {
       const file = image.src.split("/").pop()?.split(".")[0];
       const button = image.closest("button");
@@ -77,9 +84,11 @@ export function startPage() {
   say();
   // Gradio draws them when it gets to it, and again.
   new MutationObserver(() => {
-    if (document.querySelector("#cv-examples button:not([aria-label]) img")) nameExamples();
+    if (document.querySelector(".gallery-item:not([aria-label]) img")) nameExamples();
+    acceptAll();
   }).observe(document.documentElement, { childList: true, subtree: true });
   hear("view", (state) => (view = state));
+  takePhotos();
 
   /** The result alone and larger, or the whole page again. */
   function present(/** @type {boolean} */ on) {
@@ -88,14 +97,69 @@ export function startPage() {
   }
   document.addEventListener("keydown", (event) => event.key === "Escape" && present(false));
 
+  // Paper is white.
+  let dark = false;
+  window.addEventListener("beforeprint", () => {
+    dark = document.body.classList.contains("dark");
+    document.body.classList.remove("dark");
+  });
+  window.addEventListener("afterprint", () => document.body.classList.toggle("dark", dark));
+
+  // Until what a link names is there, the example that the page comes with is not shown.
+  const following = document.documentElement.classList;
+  following.toggle(
+    "cv-following",
+    NAMING.some((key) => asked.has(key)),
+  );
+  const reveal = () => following.remove("cv-following");
+  const isAsked = (/** @type {Record<string, ?string>} */ parts) => isNamed(asked, parts);
+  hear("shown", (parts) => isAsked(parts) && reveal());
+  setTimeout(() => {
+    reveal();
+    tell("late", true);
+  }, PATIENCE);
+  tell("expect", following.contains("cv-following"));
+  // Heard of before the viewer does.
+  window.addEventListener("hashchange", () => {
+    const shown = latest("shown");
+    if (!shown) return;
+    const other = !isNamed(hash(), shown);
+    if (other) view = {};
+    tell("expect", other);
+  });
+
   let noted = () => {};
+  const named = (/** @type {URLSearchParams} */ link) => ({
+    ...Object.fromEntries(LINKED.map((key) => [key, link.get(key)])),
+    language,
+  });
 
   return {
     note(/** @type {Record<string, ?string>} */ parts) {
       note(parts);
       noted();
     },
+    /** What a link names has come. */
+    followed(/** @type {Record<string, ?string>} */ parts) {
+      this.looked(parts);
+      // As much of it as the server could follow; or the viewer, which tells, is on no open tab.
+      if (!isAsked(parts) || !document.querySelector("#cv-viewer")) reveal();
+    },
+    /** What the visitor gave is there, or a fault was said in its place. */
+    arrived(/** @type {Record<string, ?string>} */ parts, /** @type {string} */ fault) {
+      this.looked(parts);
+      if (fault || !matchMedia(NARROW).matches) return;
+      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      document.querySelector("#cv-shown")?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+    },
+    boxed,
+    openReports,
+    looked(/** @type {Record<string, ?string>} */ parts) {
+      this.note(parts);
+      tell("looked", parts);
+    },
     turn,
+    present,
     /** The page's head: a switch of the language, and one for presenting. */
     head(/** @type {HTMLElement} */ element, /** @type {(event: string) => void} */ trigger) {
       // An address that was changed by hand, or "back" and "forward": followed whole. The viewer
@@ -118,13 +182,10 @@ export function startPage() {
     begin() {
       document.title = t("title"); // Gradio has set its own by now
       if (language !== known(navigator.language)) translate(language);
-      return this.asked(asked);
+      return named(asked);
     },
-    /** What the server must know to follow a link, the present one if none is given. */
-    asked: (from = hash()) => ({
-      ...Object.fromEntries(LINKED.map((key) => [key, from.get(key)])),
-      language,
-    }),
+    /** What the server must know to follow the present link; one that names no tab means the first. */
+    asked: () => ({ ...named(hash()), tab: hash().get("tab") ?? "blocks" }),
     /** The block in view; before there is one, the link's; else none. @returns {string} */
     block: () => view.block ?? hash().get("block") ?? "",
     /** The viewer's state. */

@@ -70,7 +70,10 @@ export function slider(label, { min, max, step, format }, onInput) {
   const id = `cv-slider-${++controls}`;
   const input = h("input", { type: "range", id, min, max, step });
   const output = h("output", { for: id });
-  input.addEventListener("input", () => onInput(Number(input.value)));
+  input.addEventListener("input", () => {
+    set(Number(input.value));
+    onInput(Number(input.value));
+  });
   const set = (value) => {
     input.value = value;
     input.style.setProperty("--cv-filled", (value - min) / (max - min || 1));

@@ -26,6 +26,7 @@ import {
  * @property {number} low the value that the scale's low end stands for.
  * @property {number} high the value that the scale's high end stands for.
  * @property {number} keep for contour: the share of attention inside the outline.
+ * @property {number} [least] for contour: a map that spans less is nearly constant: no outline.
  */
 
 const { fround } = Math;
@@ -41,6 +42,10 @@ function scaled(
 ) {
   const span = fround(high - low);
   return gate.map((v) => (span > 0 ? fround(v - low) / span : 0.5));
+}
+
+function spanOf(/** @type {Float32Array} */ values) {
+  return values.reduce((a, b) => Math.max(a, b)) - values.reduce((a, b) => Math.min(a, b));
 }
 
 /** Draws maps over one photo, at one size. Keeps its buffers from one drawing to the next. */
@@ -74,7 +79,10 @@ export class Painter {
     const x = this.axis(block.columns, block.stride, 0);
     const y = this.axis(block.rows, block.stride, 1);
     let outlined = null;
-    if (look.mode === "contour") outlined = this.drawContour(cells, x, y, block.columns, look);
+    if (look.mode === "contour" && spanOf(block.spatial) < (look.least ?? 0)) {
+      this.out.set(this.photo);
+    } else if (look.mode === "contour")
+      outlined = this.drawContour(cells, x, y, block.columns, look);
     else if (look.mode === "cells") this.drawCells(cells, x, y, block, look);
     else this.drawSmooth(cells, x, y, block.columns, look);
     this.drawUnseen(x, y);

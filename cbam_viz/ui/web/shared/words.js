@@ -7,6 +7,11 @@
 /** @type {Words} */
 const WORDS = /** @type {any} */ (globalThis).CBAM_WORDS;
 
+/** Give the words of a part that came later. */
+export function addWords(/** @type {string} */ part, /** @type {Words[string]} */ words) {
+  WORDS[part] = words;
+}
+
 /** The languages there are; the first is spoken where none of the visitor's is among them. */
 export const LANGUAGES = ["en", "zh"];
 

@@ -5,7 +5,6 @@ import { explained } from "../shared/glossary.js";
 import { numbered } from "../shared/numbers.js";
 import { ChannelChart } from "./chart.js";
 import { ColourBar } from "./colour_bar.js";
-import { FEATURE_COLOURS } from "./features.js";
 import { placeOf } from "./places.js";
 import { ORDERS } from "./state.js";
 
@@ -42,7 +41,8 @@ export class ChannelSection {
     const features = h("div", { class: "cv-features" }, this.ask, this.scale);
     const heading = [h("h2", {}, t("channels")), this.count, this.order.element];
     const head = h("div", { class: "cv-section-head" }, heading);
-    const parts = [head, this.chart.element, this.extremes, features];
+    const note = h("p", { class: "cv-small" }, explained(t, "gateOrActivation"));
+    const parts = [head, this.chart.element, this.extremes, note, features];
     this.element = h("section", { class: "cv-channels" }, parts);
   }
 
@@ -74,6 +74,9 @@ export class ChannelSection {
       const pressed = channel === state.channel;
       const attributes = { type: "button", class: "cv-chip", "aria-pressed": String(pressed) };
       const words = [h("span", {}, `#${channel}`), h("b", {}, block.channel[channel].toFixed(3))];
+      const map = maps?.maps.get(channel);
+      const high = map && numbered(map.max, 2);
+      if (map) words.push(h("small", {}, this.t("activation", { high })));
       const button = h("button", attributes, maps && this.buildMap(channel, block, maps), words);
       button.addEventListener("click", () => this.onChange({ channel: pressed ? null : channel }));
       return h("li", {}, button);
@@ -91,7 +94,7 @@ export class ChannelSection {
     const key = ends.low === ends.high ? "featuresConstant" : "featuresAlt";
     const alt = this.t(key, { channel, place, ...ends });
     const canvas = h("canvas", { role: "img", "aria-label": alt, title: alt });
-    maps.paint(canvas, channel, this.subject.tables[FEATURE_COLOURS]);
+    maps.paint(canvas, map.levels);
     return canvas;
   }
 
@@ -107,7 +110,7 @@ export class ChannelSection {
     ask.hidden = Boolean(maps) || !this.onAsk || !this.chart.named;
     if (!maps) return;
     setText(this.words, t("featuresNote", { count: maps.count }));
-    this.bar.set(this.subject.tables[FEATURE_COLOURS], maps.low, maps.high, [], { digits: 2 });
+    this.bar.set(maps.table, -maps.most, maps.most, [], { digits: 2 });
     if (focused) this.words.focus({ preventScroll: true });
   }
 }

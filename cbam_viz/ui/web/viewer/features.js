@@ -6,20 +6,22 @@ import { paintCells } from "../shared/pixels.js";
 /** @import { SentFeatures } from "./payload.js" */
 /** @import { Block } from "./subject.js" */
 
-/** Not the colours that attention has to begin with: these are not taken for attention. */
-export const FEATURE_COLOURS = "viridis";
 /** After so many ms without an answer, it can be asked for again. */
-export const PATIENCE = 30000;
+const PATIENCE = 30000;
 /** Two ways of computing one gate differ by less than this; the gates of two photos hardly do. */
 const SAME_GATE = 1e-3;
 
 /** The maps of one block, by channel, on one scale. */
 export class FeatureMaps {
-  constructor(/** @type {SentFeatures} */ { low, high, columns, channels }) {
-    this.low = low;
-    this.high = high;
+  constructor(/** @type {SentFeatures} */ { low, high, most, table, columns, channels }) {
+    this.most = most;
+    this.table = decodeBytes(table);
+    // The ends of the colours, as levels: equally far to both sides of the level of 0.
+    const level = (/** @type {number} */ value) => (255 * (value - low)) / (high - low || 1);
+    this.colours = { table: this.table, low: level(-most), high: level(most) };
     this.columns = columns;
     this.count = channels.length;
+    /** @type {Map<number, {min: number, max: number, levels: Uint8Array}>} */
     this.maps = new Map();
     for (const { channel, min, max, levels } of channels) {
       this.maps.set(channel, { min, max, levels: decodeBytes(levels) });
@@ -28,12 +30,54 @@ export class FeatureMaps {
 
   /** Whether an answer is about a block as it is here, and not on the photo that was here before. */
   static isOf(/** @type {Block} */ block, /** @type {SentFeatures} */ { rows, columns, channels }) {
-    const same = ({ channel, gate }) => Math.abs(gate - block.channel[channel]) < SAME_GATE;
-    return rows === block.rows && columns === block.columns && channels.every(same);
+    const same = channels.every(
+      ({ channel, gate }) => Math.abs(gate - block.channel[channel]) < SAME_GATE,
+    );
+    return same && rows === block.rows && columns === block.columns;
   }
 
   /** Draw a channel's map, one px a cell. */
-  paint(canvas, channel, table) {
-    paintCells(canvas, this.maps.get(channel).levels, this.columns, { table, low: 0, high: 255 });
+  paint(/** @type {HTMLCanvasElement} */ canvas, /** @type {Uint8Array} */ levels) {
+    paintCells(canvas, levels, this.columns, this.colours);
+  }
+}
+
+/** The feature maps of one explanation's blocks: those that came, and those that were asked for. */
+export class FeatureStore {
+  constructor() {
+    /** @type {Map<string, FeatureMaps>} */
+    this.kept = new Map();
+    /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+    this.awaited = new Map();
+  }
+
+  /** @returns {?FeatureMaps} of a block, if they are there. */
+  of(/** @type {string} */ block) {
+    return this.kept.get(block) ?? null;
+  }
+
+  isAwaited(/** @type {string} */ block) {
+    return this.awaited.has(block);
+  }
+
+  /** A block's are on their way; `onLate` is called if they do not come. */
+  await(/** @type {string} */ block, /** @type {() => void} */ onLate) {
+    const late = () => {
+      this.awaited.delete(block);
+      onLate();
+    };
+    this.awaited.set(block, setTimeout(late, PATIENCE));
+  }
+
+  keep(/** @type {string} */ block, /** @type {FeatureMaps} */ maps) {
+    clearTimeout(this.awaited.get(block));
+    this.awaited.delete(block);
+    this.kept.set(block, maps);
+  }
+
+  clear() {
+    this.kept.clear();
+    this.awaited.forEach((timer) => clearTimeout(timer));
+    this.awaited.clear();
   }
 }

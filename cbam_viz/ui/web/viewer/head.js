@@ -54,7 +54,10 @@ export function buildLanguages(
   });
 }
 
-/** The button that copies the link of exactly this view. */
+/**
+ * The button that copies the link of exactly this view; where the clipboard is refused, as in many
+ * frames, a field to copy it from.
+ */
 export class CopyButton {
   /**
    * @param {Translate} t
@@ -65,8 +68,12 @@ export class CopyButton {
     this.t = t;
     this.note = note;
     this.words = h("span", { "aria-live": "polite" }, t("copyLink"));
-    this.element = h("button", { type: "button", class: "cv-button" }, icon("link"), this.words);
-    this.element.addEventListener("click", () => this.copy());
+    const button = h("button", { type: "button", class: "cv-button" }, icon("link"), this.words);
+    button.addEventListener("click", () => this.copy());
+    const attributes = { type: "text", readOnly: true, hidden: true, "aria-label": t("link") };
+    this.field = /** @type {HTMLInputElement} */ (h("input", attributes));
+    this.field.addEventListener("blur", () => (this.field.hidden = true));
+    this.element = h("div", { class: "cv-copy" }, button, this.field);
   }
 
   async copy() {
@@ -75,7 +82,10 @@ export class CopyButton {
     try {
       await navigator.clipboard.writeText(location.href);
     } catch {
-      said = held ? "inAddress" : "inAddressView";
+      said = held ? "inField" : "inFieldView";
+      this.field.value = location.href;
+      this.field.hidden = false;
+      this.field.select();
     }
     setText(this.words, this.t(said));
     clearTimeout(this.timer);

@@ -66,13 +66,13 @@ export function hashOfState(hash, state, defaults, keys) {
 }
 
 /** What makes another view of it, to which "back" leads. */
-const VIEWS = ["photo", "model", "tab", "block", "mode", "compare", "other"];
+const VIEWS = ["photo", "second", "model", "tab", "block", "mode", "compare", "other"];
 
 /** Whether a hash is another view than the one before; a first one is not. */
 export function isAnotherView(/** @type {string} */ before, /** @type {string} */ after) {
   const [was, is] = [paramsOf(before), paramsOf(after)];
   // A part that comes for the first time was the default; the look's is not written.
-  const usual = (/** @type {string} */ key) => ["tab", "mode", "compare"].includes(key);
+  const usual = (/** @type {string} */ key) => ["second", "tab", "mode", "compare"].includes(key);
   const known = (/** @type {string} */ key) => was.has(key) || (usual(key) && was.has("block"));
   return VIEWS.some((key) => known(key) && was.get(key) !== is.get(key));
 }

@@ -78,7 +78,7 @@ export class Pane {
   /**
    * Draw a block.
    *
-   * @returns {?object} what `Painter.paint` does.
+   * @returns {?import("../shared/contour.js").Outlined} what `Painter.paint` does.
    */
   draw(subject, block, look, title, alt) {
     this.subject = subject;

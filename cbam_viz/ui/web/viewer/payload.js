@@ -15,7 +15,7 @@
  */
 /**
  * @typedef {object} Payload
- * @property {{url: string, size: [number, number], linked?: boolean}} photo
+ * @property {{url: string, size: [number, number], linked?: boolean, name?: ?string}} photo
  * @property {View & {squeezed: boolean}} view
  * @property {{name: string, untrained: ?string}} model
  * @property {Array<{label: string, label_zh?: string, probability: number}>} predictions
@@ -33,6 +33,8 @@
  * @property {number} columns
  * @property {number} low
  * @property {number} high
+ * @property {number} most the greatest magnitude: the colours end there on both sides of 0.
+ * @property {string} table of colours: uint8 [256, 3] in base64.
  * @property {Array<{channel: number, gate: number, min: number, max: number, levels: string}>} channels
  */
 

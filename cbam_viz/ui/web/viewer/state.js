@@ -30,6 +30,7 @@ import { clamp } from "../shared/numbers.js";
  * @property {LookDefaults} look
  * @property {boolean} second whether there is a second photo.
  * @property {(state: State) => string[]} others names of the blocks that can be the second one.
+ * @property {(block: string) => string} telling the block that is worth comparing with one.
  * @property {(block: string) => number} channels how many a block has.
  */
 
@@ -81,7 +82,10 @@ export function settled(asked, before, choices) {
   oneOf("order", ORDERS, ORDERS[0]);
   oneOf("compare", comparisons(choices.second), "off");
   const others = choices.others(state);
-  oneOf("other", others, others[0]);
+  // Beside a block that nobody chose there is one that is worth comparing with.
+  const begun = state.compare === "block" && was.compare !== "block";
+  if (begun && state.other === was.other) state.other = choices.telling(state.block);
+  oneOf("other", others, choices.telling(state.block));
   // Two photos: the same block of both, where both have it.
   if (state.compare === "photo" && others.includes(state.block)) state.other = state.block;
   within("opacity", 0, 1, look.opacity);

@@ -74,6 +74,15 @@ export class Subject {
     return max - min < this.payload.nearlyConstant;
   }
 
+  /** The block of another stage whose spatial gate tells places apart the most. @returns {string} */
+  widestBeside(/** @type {string} */ name) {
+    const { stage } = this.block(name);
+    const span = (/** @type {Block} */ { figures: { spatial } }) => spatial.max - spatial.min;
+    const others = this.blocks.filter((block) => block.stage !== stage);
+    const [widest] = others.sort((a, b) => span(b) - span(a));
+    return (widest ?? this.blocks[0]).name;
+  }
+
   /** Least and greatest value of one kind of gate of some blocks. */
   static range(/** @type {Block[]} */ blocks, /** @type {Gate} */ gate) {
     const figures = blocks.map((block) => block.figures[gate]);

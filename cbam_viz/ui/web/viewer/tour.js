@@ -5,8 +5,31 @@ import { h } from "../shared/dom.js";
 /** @import { Translate } from "../shared/words.js" */
 /** @import { State } from "./state.js" */
 
-/** What each step shows; its words have the key `tour` with its number. @type {Array<Partial<State>>} */
-const STEPS = [{ mode: "heat" }, { mode: "heat" }, { mode: "multiply" }];
+/**
+ * What each step shows; its words have the key `tour` with its number. Stretched, and they say so:
+ * to be plain at the first glance.
+ *
+ * @type {Array<Partial<State>>}
+ */
+export const STEPS = [
+  { mode: "multiply", scale: "stretched" },
+  { mode: "heat", scale: "stretched" },
+  { mode: "multiply", scale: "stretched" },
+];
+
+/**
+ * What becomes of the look of a step once the tour is over: the usual one, but what the visitor
+ * has chosen meanwhile.
+ *
+ * @param {number} step
+ * @param {State & Record<string, any>} state
+ * @param {Record<string, any>} usual
+ * @returns {Partial<State>}
+ */
+export function lookAfter(step, state, usual) {
+  const look = Object.entries(STEPS[step]).filter(([key, value]) => state[key] === value);
+  return Object.fromEntries(look.map(([key]) => [key, usual[key]]));
+}
 
 export class Tour {
   /**

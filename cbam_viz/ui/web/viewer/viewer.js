@@ -1,33 +1,18 @@
-// The viewer: one state, what shows it, and what changes it.
+// The viewer: one state, and what changes it. What shows it is in display.js.
 
-import { h, setText } from "../shared/dom.js";
-import { explained } from "../shared/glossary.js";
-import { clamp } from "../shared/numbers.js";
+import { h } from "../shared/dom.js";
 import { isLanguage, languageOf, translator } from "../shared/words.js";
-import { ChannelSection } from "./channels.js";
-import { ColourBar } from "./colour_bar.js";
-import { Controls } from "./controls.js";
-import { FeatureMaps, PATIENCE } from "./features.js";
-import { buildHead, buildLanguages, buildWarnings, CopyButton } from "./head.js";
+import { Display } from "./display.js";
+import { FeatureMaps, FeatureStore } from "./features.js";
 import { hashOfState, LINKED, stateOfHash, writeHash } from "./link.js";
-import { Pane } from "./pane.js";
-import { altOf } from "./places.js";
-import { buildReadout } from "./readout.js";
-import { comparisons, settled, START } from "./state.js";
-import { figuresCard, Strip } from "./strip.js";
+import { settled, START } from "./state.js";
 import { Subject } from "./subject.js";
-import { Tour } from "./tour.js";
+import { lookAfter, STEPS, Tour } from "./tour.js";
 
+/** @import { Point } from "../shared/geometry.js" */
+/** @import { Pane } from "./pane.js" */
 /** @import { Payload, SentFeatures } from "./payload.js" */
 /** @import { State } from "./state.js" */
-/** @import { Block, Gate } from "./subject.js" */
-
-/** @typedef {[Subject, Block]} Pair an explanation and a block of it. */
-
-/** What a change of these parts of the state makes necessary. */
-const LOOK = ["subject", "mode", "colours", "opacity", "scale", "keep"];
-const MAPS = [...LOOK, "block", "other", "compare"];
-const CHANNELS = ["subject", "block", "scale", "order", "channel", "features"];
 
 /**
  * @typedef {object} Options
@@ -50,7 +35,8 @@ export class Viewer {
    * @param {Options} options
    */
   constructor(root, options) {
-    const { lang, state, onState, onFeatures, onTourEnd, title, switchable = true } = options;
+    const { lang, state, onState, onFeatures, onTourEnd } = options;
+    const { title = false, switchable = true } = options;
     this.root = root;
     this.title = title;
     this.onState = onState;
@@ -59,10 +45,9 @@ export class Viewer {
     this.onTourEnd = onTourEnd;
     /** @type {?number} the step at which the visitor is; null where there is no tour. */
     this.step = onTourEnd ? 0 : null;
-    /** @type {Map<string, FeatureMaps>} of blocks of this explanation. */
-    this.features = new Map();
-    /** @type {Map<string, ReturnType<typeof setTimeout>>} of those that were asked for. */
-    this.awaited = new Map();
+    this.features = new FeatureStore();
+    /** @type {?Payload} what is or was to be shown. */
+    this.asked = null;
     /** @type {?Subject} */
     this.subject = null;
     /** @type {?Subject} */
@@ -73,14 +58,23 @@ export class Viewer {
     /** Whole as soon as there is an explanation. */
     this.state = /** @type {State & Record<string, any>} */ (begun);
     this.t = translator(() => this.state.lang, "viewer");
+    /** @type {?Display} null while there is no explanation. */
+    this.display = null;
+    this.built = false;
+    this.broken = false;
+    /** Whether the address names another explanation, which is still to come. */
+    this.expecting = false;
+    /** @type {Set<string>} parts of the state that were not yet drawn as they are. */
     this.changed = new Set();
+    /** @type {number | undefined} */
+    this.frame = undefined;
     this.turn = 0;
     this.over = new AbortController();
     const { signal } = this.over;
     window.addEventListener("hashchange", () => this.guarded(() => this.restore()), { signal });
     // Charts take their colours from the style sheet: paper is white whatever the page is.
-    const redraw = () => this.guarded(() => this.channels?.chart.draw());
-    const repaint = (paper) => () => {
+    const redraw = () => this.guarded(() => this.display?.redraw());
+    const repaint = (/** @type {boolean} */ paper) => () => {
       root.classList.toggle("cv-paper", paper);
       redraw();
     };
@@ -92,19 +86,19 @@ export class Viewer {
   }
 
   /** Run, and leave the plain photo and a sentence if that fails. */
-  guarded(work) {
+  guarded(/** @type {() => void} */ work) {
     try {
-      return work();
+      work();
     } catch (error) {
       this.fail(error);
     }
   }
 
   /** Nothing but the photo and a sentence, until another explanation is opened. */
-  fail(error) {
+  fail(/** @type {unknown} */ error) {
     console.error(error);
     this.rest();
-    this.subject = this.second = this.channels = null;
+    this.subject = this.second = null;
     this.broken = true;
     this.build();
   }
@@ -112,16 +106,23 @@ export class Viewer {
   /** Nothing goes on by itself, nothing is awaited, and nothing is still to be drawn. */
   rest() {
     this.features.clear();
-    this.awaited.forEach(clearTimeout);
-    this.awaited.clear();
-    if (this.strip) this.strip.stop();
-    cancelAnimationFrame(this.frame);
-    cancelAnimationFrame(this.thumbFrame);
-    this.frame = null;
+    this.display?.rest();
+    this.unschedule();
   }
 
-  /** Show other explanations. What is on screen stays until they are decoded; the last call wins. */
-  async open(payload, second) {
+  unschedule() {
+    if (this.frame) cancelAnimationFrame(this.frame);
+    this.frame = undefined;
+  }
+
+  /**
+   * Show other explanations. What is on screen stays until they are decoded; the last call wins.
+   *
+   * @param {?Payload} payload
+   * @param {?Payload} second
+   * @param {boolean} still whether those that the address names are still to come.
+   */
+  async open(payload, second, still) {
     const turn = ++this.turn;
     this.asked = payload;
     try {
@@ -131,14 +132,21 @@ export class Viewer {
       ]);
       if (turn !== this.turn) return;
       this.rest();
-      if (this.subject) this.step = null;
+      let shown = this.subject ? this.leaveTour() : {};
+      if (this.step != null) shown = STEPS[this.step];
       // A second photo that was not there before: it is what there is to see now.
-      const arrived = beside && !this.second;
+      if (beside && !this.second) shown = { ...shown, compare: "photo" };
+      if (this.expecting) {
+        const { compare } = shown;
+        this.expecting = still;
+        this.state = this.addressed;
+        shown = compare && this.state.compare === START.compare ? { compare } : {};
+      }
       this.subject = subject;
       this.second = beside;
       this.broken = false;
       this.built = false;
-      this.set(arrived ? { compare: "photo" } : {}, ["subject"]);
+      this.set(shown, ["subject"]);
       this.draw();
     } catch (error) {
       if (turn === this.turn) this.fail(error);
@@ -146,7 +154,7 @@ export class Viewer {
   }
 
   /** Change parts of the state; what it is of no value for stays as it is. */
-  set(patch, more = []) {
+  set(/** @type {Partial<State>} */ patch, /** @type {string[]} */ more = []) {
     const before = this.state;
     this.state = { ...before, ...patch };
     if (!isLanguage(this.state.lang)) this.state.lang = before.lang;
@@ -163,14 +171,36 @@ export class Viewer {
   }
 
   /** `set`, for what the visitor does. */
-  change(patch) {
+  change(/** @type {Partial<State>} */ patch) {
     this.guarded(() => this.set(patch));
   }
 
   /** Show what the address says, and nothing of what was chosen before. */
   restore() {
-    this.state = /** @type {State & Record<string, any>} */ ({ ...START, lang: this.state.lang });
+    if (this.expecting) return;
+    const { lang } = this.state;
+    this.state = /** @type {State & Record<string, any>} */ ({ ...START, lang });
     this.set(stateOfHash(location.hash, this.linked), LINKED);
+  }
+
+  /**
+   * The address names another explanation than this one, or no longer does: blocks, cells and
+   * channels in it are that one's. Until it is there the address is neither followed nor written.
+   */
+  expect(/** @type {boolean} */ on) {
+    const missed = this.expecting && !on;
+    this.expecting = on;
+    if (missed && this.subject) this.restore();
+  }
+
+  /** The state as the address has it, not yet put right. */
+  get addressed() {
+    const said = stateOfHash(location.hash, this.linked);
+    return /** @type {State & Record<string, any>} */ ({
+      ...START,
+      lang: this.state.lang,
+      ...said,
+    });
   }
 
   /** @returns {import("./state.js").Choices} */
@@ -185,105 +215,70 @@ export class Viewer {
       look: subject.payload.look,
       second: Boolean(this.second),
       others: ({ compare }) => (compare === "photo" ? (this.second ?? subject) : subject).names,
+      telling: (block) => subject.widestBeside(block),
       channels: (block) => subject.block(block).channel.length,
     };
   }
 
-  /** The explanation that a second picture is of. */
-  get beside() {
-    return this.state.compare === "photo" && this.second ? this.second : this.subject;
-  }
-
   /** Draw now what a change made necessary. */
   draw() {
-    cancelAnimationFrame(this.frame);
-    this.frame = null;
+    this.unschedule();
     this.guarded(() => {
       const all = !this.built;
       if (all) this.build();
-      if (!this.subject) return;
+      if (!this.display) return;
       const { changed } = this;
       this.changed = new Set();
-      const touches = (keys) => all || keys.some((key) => changed.has(key));
-      this.showControls();
-      if (touches(MAPS)) this.drawMaps();
-      if (touches([...MAPS, "wipe"])) this.showWipe();
-      if (touches(["subject", "block", "other", "compare"])) {
-        const { block, compare, other } = this.state;
-        this.strip.mark(block, compare === "block" ? other : null);
-      }
-      if (touches(["subject", "block", "other", "compare"])) this.showFigures();
-      if (touches(CHANNELS)) this.showChannels();
-      this.showCells();
-      if (touches(LOOK)) this.drawThumbsSoon();
+      this.display.draw(
+        this.root,
+        this.state,
+        (keys) => all || keys.some((key) => changed.has(key)),
+      );
     });
   }
 
-  // What is shown, from top to bottom.
-
+  /** What there is to show, anew: an explanation in a language, or a sentence. */
   build() {
     this.resized.disconnect();
-    this.pointed = null;
+    this.display?.rest();
+    this.display = null;
     this.root.lang = this.state.lang;
     this.built = true;
-    if (!this.subject) {
+    const { subject, second, state, features, switchable, t } = this;
+    if (!subject) {
       this.root.replaceChildren(this.broken ? this.buildStill() : this.buildEmpty());
       return;
     }
-    const { t } = this;
-    const events = {
-      onPoint: (pane, point) => this.guarded(() => this.pointAt(pane, point)),
-      onPin: (pane, point) => this.guarded(() => this.pin(pane, point)),
-      onWipe: (wipe) => this.change({ wipe }),
-    };
-    this.panes = [new Pane(t, events), new Pane(t, events)];
-    const alt = (block) => altOf(t, this.subject, block);
-    this.strip = new Strip(t, this.subject, alt, (block) => this.change({ block }));
-    this.bar = new ColourBar(t);
-    this.channels = new ChannelSection(t, this.subject, {
+    const { onFeatures } = this;
+    const shown = { subject, second, state, features, title: this.title, switchable };
+    this.display = new Display(t, shown, {
       onChange: (patch) => this.change(patch),
-      onAsk: this.onFeatures && (() => this.guarded(() => this.askForFeatures())),
+      onPin: (pane, point) => this.pin(pane, point),
+      onAsk: onFeatures ? () => this.guarded(() => this.askForFeatures(onFeatures)) : null,
+      onLink: () => this.noteLink(),
+      guarded: (work) => this.guarded(work),
     });
-    const { payload, tables } = this.subject;
-    const compare = comparisons(Boolean(this.second));
-    const choices = { modes: payload.modes, colours: Object.keys(tables), compare };
-    this.controls = new Controls(t, choices, (patch) => this.change(patch));
-    this.figures = h("div", { class: "cv-figures" });
-    const copy = new CopyButton(t, () => this.noteLink());
-    const { lang } = this.state;
-    const languages = this.switchable ? buildLanguages(lang, (lang) => this.change({ lang })) : [];
-    const tools = [copy.element, ...languages];
-    const head = buildHead(t, lang, payload, this.title ? tools : [], this.title);
-    // A page that has a head of its own has no room for tools in it.
-    if (!this.title) this.controls.element.append(h("div", { class: "cv-tools" }, tools));
-    this.note = h("p", { class: "cv-note-line" });
-    this.readout = h("div", { class: "cv-readout", "aria-live": "polite" });
-    const panes = h(
-      "div",
-      { class: "cv-panes" },
-      this.panes.map((pane) => pane.element),
-    );
-    const below = [this.bar.element, this.note, this.strip.controls, this.readout];
-    this.picture = h("div", { class: "cv-picture" }, panes, below);
-    const main = h("div", { class: "cv-main" }, this.picture, this.controls.element);
-    this.around = h("div", { class: "cv-around" });
     this.showTour();
-    const top = [head, ...buildWarnings(t, payload), this.around, main];
-    this.root.replaceChildren(...top, this.strip.element, this.channels.element);
-    this.resized.observe(this.channels.chart.element);
+    this.root.replaceChildren(...this.display.elements);
+    this.resized.observe(this.display.channels.chart.element);
   }
 
   /** The step of the tour at which the visitor is. */
   showTour() {
-    const { around, step, subject, t } = this;
+    const { display, step, subject, t } = this;
+    if (!display || !subject) return;
+    const { around } = display;
     around.hidden = step == null;
     if (step == null) return around.replaceChildren();
     const [likeliest] = subject.payload.predictions;
     const label = likeliest[`label_${this.state.lang}`] ?? likeliest.label;
     const share = `${Math.round(100 * likeliest.probability)} %`;
+    const block = this.state.block ?? subject.payload.openAt;
+    const { min, max } = subject.block(block).figures.spatial;
+    const ends = { low: min.toFixed(2), high: max.toFixed(2) };
     const tour = new Tour({
       t,
-      values: { label, share, block: this.state.block ?? subject.payload.openAt },
+      values: { label, share, block, ...ends },
       step,
       onStep: (next, patch) => {
         this.step = next;
@@ -291,14 +286,22 @@ export class Viewer {
         this.showTour();
       },
       onEnd: () => {
-        this.step = null;
+        this.change(this.leaveTour());
         this.showTour();
-        this.onTourEnd();
+        this.onTourEnd?.();
       },
     });
     const moved = around.contains(document.activeElement);
     around.replaceChildren(tour.element);
     if (moved) tour.next.focus();
+  }
+
+  /** End the tour, if there is one. @returns {Partial<State>} what takes its look away with it. */
+  leaveTour() {
+    const { step, subject } = this;
+    this.step = null;
+    if (step == null || !subject) return {};
+    return lookAfter(step, this.state, subject.payload.look);
   }
 
   buildEmpty() {
@@ -312,183 +315,32 @@ export class Viewer {
     return h("figure", { class: "cv-still" }, photo, sentence);
   }
 
-  // Showing the state.
-
-  showControls() {
-    const { state } = this;
-    const given = this.beside === this.second && state.other === state.block;
-    this.controls.show(state, this.beside.names, this.shown.length > 1 && !given);
-  }
-
-  /** What a pane, the first or the second, is called. */
-  titleOf(block, i) {
-    const photo = this.state.compare === "photo" && this.t(i ? "secondPhoto" : "firstPhoto");
-    if (photo) return [`${photo} · ${block.name}`];
-    return this.shown.length > 1
-      ? [block.name]
-      : explained(this.t, "title_map", { block: block.name });
-  }
-
-  /** What the panes show. @returns {Pair[]} */
-  get shown() {
-    const { state, subject } = this;
-    const first = /** @type {Pair} */ ([subject, subject.block(state.block)]);
-    const two = state.compare === "block" || state.compare === "photo";
-    return two ? [first, [this.beside, this.beside.block(state.other)]] : [first];
-  }
-
-  /** The values that the ends of the scale stand for, over some pairs. */
-  rangeOf(/** @type {Pair[]} */ pairs, /** @type {Gate} */ gate = "spatial") {
-    if (this.state.scale === "absolute") return [0, 1];
-    const all = this.state.scale === "shared";
-    const blocks = pairs.flatMap(([subject, block]) => (all ? subject.blocks : [block]));
-    return Subject.range(blocks, gate);
-  }
-
-  lookFor(/** @type {number[]} */ [low, high]) {
-    const { mode, opacity, keep, colours } = this.state;
-    return { mode, opacity, keep, low, high, table: this.subject.tables[colours] };
-  }
-
-  drawMaps() {
-    const { shown, panes } = this;
-    const [low, high] = this.rangeOf(shown);
-    const look = this.lookFor([low, high]);
-    panes[1].element.hidden = shown.length < 2;
-    this.root.classList.toggle("cv-two", shown.length > 1);
-    const ratios = shown.map(([{ painter }]) => painter.width / painter.height);
-    this.root.style.setProperty("--cv-ratios", String(ratios.reduce((a, b) => a + b)));
-    const outlined = shown.map(([subject, block], i) =>
-      panes[i].draw(subject, block, look, this.titleOf(block, i), altOf(this.t, subject, block)),
-    );
-    const figures = shown.map(([, block]) => block.figures.spatial);
-    // As one sees the colours: through them the photo shows, here from its light to its dark parts.
-    const coloured = look.mode === "heat" || look.mode === "cells";
-    const opacity = coloured ? look.opacity : 1;
-    const words = explained(this.t, "barTitle");
-    if (opacity < 1) words.push(" ", ...explained(this.t, "barGrounds"));
-    this.bar.title.replaceChildren(...words);
-    this.bar.set(this.rampOf(look, outlined[0]), low, high, figures, { opacity });
-    setText(this.note, this.noteOf(look, outlined));
-  }
-
-  /** The colours of the bar: the table, or grey for the product, or the two sides of an outline. */
-  rampOf({ mode, table }, outlined) {
-    if (mode === "heat" || mode === "cells") return table;
-    const light = (i) => (mode === "multiply" ? i : i < 255 * outlined.level ? 128 : 255);
-    return Uint8Array.from({ length: 768 }, (_, i) => light(Math.floor(i / 3)));
-  }
-
-  noteOf({ low, high }, outlined) {
-    const percent = (share) => `${Math.round(100 * share)}%`;
-    const words = outlined.filter(Boolean).map(({ held, area, level }) => {
-      const value = (low + level * (high - low)).toFixed(3);
-      return this.t("outlined", { held: percent(held), area: percent(area), level: value });
-    });
-    const { scale } = this.state;
-    if (scale !== "absolute") words.push(this.t(`${scale}Note`));
-    return words.join(" ");
-  }
-
-  showWipe() {
-    this.panes[0].wipe(this.state.compare === "wipe" ? this.state.wipe : null);
-    if (this.state.compare !== "wipe") this.panes[1].wipe(null);
-  }
-
-  drawThumbsSoon() {
-    // A frame later: the large picture follows the hand first.
-    cancelAnimationFrame(this.thumbFrame);
-    this.thumbFrame = requestAnimationFrame(() => {
-      const { state, shown, subject } = this;
-      /** @returns {Pair[]} */
-      const pairs = (block) => (state.scale === "shared" ? shown : [[subject, block]]);
-      this.guarded(() => this.strip.draw((block) => this.lookFor(this.rangeOf(pairs(block)))));
-    });
-  }
-
-  /** The numbers of what is shown: beside one picture, below two. */
-  showFigures() {
-    const { figures, shown, picture, t } = this;
-    const home = shown.length > 1 ? picture : this.controls.element;
-    if (figures.parentElement !== home) home.append(figures);
-    const columns = shown.map(([subject, block], i) => {
-      const parts = Object.entries(block.figures).map(([gate, figures]) =>
-        figuresCard(t, t(`${gate}Gate`), figures, subject.isConstant(figures)),
-      );
-      const heading = shown.length > 1 ? this.titleOf(block, i) : t("figures");
-      return h("div", { class: "cv-gates" }, h("h2", {}, heading), parts);
-    });
-    figures.replaceChildren(...columns, h("p", { class: "cv-small" }, explained(t, "gateNote")));
-  }
-
-  showChannels() {
-    const { state, subject } = this;
-    const block = subject.block(state.block);
-    const range = this.rangeOf([[subject, block]], "channel");
-    const maps = this.features.get(block.name) ?? null;
-    this.channels.show(state, block, range, maps, this.awaited.has(block.name));
-  }
-
-  /** The cells under the pointer and under the pin: on the pictures, on the bar, in words. */
-  showCells() {
-    const { state, panes, shown, pointed } = this;
-    const follows = (pane) => pointed && (pane === pointed.pane || state.compare !== "photo");
-    const points = panes.map((pane) => (follows(pane) ? pointed.point : null));
-    const lines = { pointer: [], pinned: [] };
-    shown.forEach(([subject, block], i) => {
-      panes[i].outline(points[i], state.pin);
-      for (const [key, point] of Object.entries({ pinned: state.pin, pointer: points[i] })) {
-        const cell = point && subject.cellAt(block, point);
-        if (cell) lines[key].push({ subject, block, cell });
-      }
-    });
-    this.bar.setPointers(
-      Object.values(lines)
-        .flat()
-        .map(({ cell }) => cell.value),
-    );
-    this.readout.replaceChildren(...buildReadout(this.t, lines));
-  }
-
   // What the visitor does.
 
-  pointAt(pane, point) {
-    this.pointed = point && { pane, point };
-    this.showCells();
-  }
-
   /** Pin the cell at a point; let go if it is the one that is pinned. */
-  pin(pane, point) {
+  pin(/** @type {Pane} */ pane, /** @type {?Point} */ point) {
     const { subject, block } = pane;
     const cell = point && subject.cellAt(block, point);
     const pinned = this.state.pin && subject.cellAt(block, this.state.pin);
     const same = cell && pinned && cell.row === pinned.row && cell.column === pinned.column;
     // A place on the photo, not a cell: it means something in every block.
-    this.set({ pin: cell && !same ? point.map((share) => Math.round(share * 1e4) / 1e4) : null });
+    const rounded = (/** @type {number} */ share) => Math.round(share * 1e4) / 1e4;
+    this.set({ pin: cell && !same ? [rounded(point[0]), rounded(point[1])] : null });
   }
 
-  askForFeatures() {
+  askForFeatures(/** @type {(block: string) => void} */ ask) {
     const { block } = this.state;
-    if (this.awaited.has(block)) return;
-    const again = () => {
-      this.awaited.delete(block);
-      this.set({}, ["features"]);
-    };
-    this.awaited.set(
-      block,
-      setTimeout(() => this.guarded(again), PATIENCE),
-    );
+    if (this.features.isAwaited(block)) return;
+    this.features.await(block, () => this.guarded(() => this.set({}, ["features"])));
     this.set({}, ["features"]);
-    this.onFeatures(block);
+    ask(block);
   }
 
   /** Keep the feature maps of a block of this explanation; what comes too late is of another. */
-  setFeatures(answer) {
+  setFeatures(/** @type {SentFeatures} */ answer) {
     const block = this.subject?.block(answer.block);
     if (!block || !FeatureMaps.isOf(block, answer)) return;
-    clearTimeout(this.awaited.get(block.name));
-    this.awaited.delete(block.name);
-    this.features.set(block.name, new FeatureMaps(answer));
+    this.features.keep(block.name, new FeatureMaps(answer));
     this.set({}, ["features"]);
   }
 
@@ -502,14 +354,20 @@ export class Viewer {
   writeLink() {
     // Browsers allow a page few such calls: once things have come to rest.
     clearTimeout(this.linkTimer);
-    const write = () => this.subject && this.noteLink();
+    const write = () => {
+      const { step, subject, state } = this;
+      if (!subject || this.expecting) return;
+      // The look of the tour is nobody's choice.
+      const own = step == null ? {} : lookAfter(step, state, subject.payload.look);
+      this.noteLink({ ...state, ...own });
+    };
     this.linkTimer = setTimeout(write, 250);
   }
 
   /** Write exactly this view into the address. Parts of the hash that are the page's own stay. */
-  noteLink() {
+  noteLink(/** @type {State} */ state = this.state) {
     const { look, photo } = this.subject.payload;
-    writeHash(hashOfState(location.hash, this.state, { ...look, lang: this.home }, this.linked));
+    writeHash(hashOfState(location.hash, state, { ...look, lang: this.home }, this.linked));
     return { held: photo.linked !== false };
   }
 
@@ -530,19 +388,24 @@ export class Viewer {
  * @param {HTMLElement} element to fill; its class should be "cbam-viewer".
  * @param {?Payload} payload null to say that there is nothing yet.
  * @param {Options} options
- * @returns setPayload(payload, second) gives a promise, and of several calls the last one wins;
+ * @returns setPayload(payload, second, still) gives a promise, and of several calls the last one wins;
  *   setState(patch) draws at the browser's next frame, draw() at once; setFeatures(answer) takes
- *   what Python's `features` gives; ready is the promise of the first payload.
+ *   what Python's `features` gives; expect(true) says that the address is of an explanation still to
+ *   come, expect(false) that it is of this one after all; ready is the promise of the first payload.
  */
 export function mountViewer(element, payload, options = {}) {
   const viewer = new Viewer(element, options);
-  const setPayload = (/** @type {?Payload} */ first, /** @type {?Payload} */ second = null) =>
-    viewer.open(first, second);
+  const setPayload = (
+    /** @type {?Payload} */ first,
+    /** @type {?Payload} */ second = null,
+    still = false,
+  ) => viewer.open(first, second, still);
   return {
     setPayload,
     setState: (/** @type {Partial<State>} */ patch) => viewer.guarded(() => viewer.set(patch)),
     setFeatures: (/** @type {SentFeatures} */ answer) =>
       viewer.guarded(() => viewer.setFeatures(answer)),
+    expect: (/** @type {boolean} */ on) => viewer.guarded(() => viewer.expect(on)),
     /** A copy of it; null while there is nothing to see. @returns {?State} */
     state: () => (viewer.subject ? /** @type {State} */ ({ ...viewer.state }) : null),
     draw: () => viewer.draw(),
