@@ -1,21 +1,20 @@
 """What reaches the server at all: which addresses, how large; and what goes out with it."""
 
 import re
-import shutil
-import time
-from pathlib import Path
 
-from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import journal, storage, upload
+from .words import said
 
 #: What the page, Gradio's clients and MCP ask for; everything else Gradio has does not exist here.
 _NAME = r"[\w-]+"
 OPEN = {
     "GET": (
         r"/|/config/?|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?",
-        r"/(assets|static|svelte)/.*",
+        r"/(assets|static|svelte|course|experiments)/.*",
         r"/gradio_api/(info|openapi\.json|user|app_id|token|startup-events|theme\.css)/?",
         r"/(gradio_api/)?login_check/?",
         rf"/gradio_api/heartbeat/{_NAME}",
@@ -36,12 +35,8 @@ _OPEN = {method: re.compile("|".join(paths)) for method, paths in OPEN.items()}
 _OPEN["HEAD"] = _OPEN["GET"]
 
 
-#: Most bytes of one request: of weights with class names, of a photo in base64, of anything else.
+#: Most bytes of one request: of an upload, of a photo in base64, of anything else.
 MAX_UPLOAD, MAX_TOOL_CALL, MAX_CALL = 260_000_000, 90_000_000, 4_000_000
-#: Most bytes of uploads kept at a time, and what is left free of the disk whatever comes.
-QUOTA, SPARE = 4_000_000_000, 500_000_000
-#: A part of an upload that was broken off is deleted after this many seconds.
-BROKEN_OFF = 3600
 
 #: Gradio's page is made of scripts and styles in it, and draws from data and blob addresses.
 HEADERS = {
@@ -65,6 +60,11 @@ HEADERS = {
 }
 
 
+#: For whoever watches over servers; what visitors do is in the log, see `journal`.
+HEALTH = "/health"
+UPLOAD = re.compile(r"/gradio_api/upload/?")
+#: Calls whose arguments have names.
+BY_NAME = re.compile(rf"/gradio_api/call/v2/{_NAME}/?")
 #: Answers that come when they are ready.
 STREAMS = re.compile(r"/gradio_api/(queue/data|call/.*)")
 
@@ -103,55 +103,74 @@ class Door:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = None
-        if traffic.closing and scope["method"] == "POST":
-            refusal = "The server is being stopped; please try again soon.", 503
-        elif not is_open(scope["method"], scope["path"]):
-            refusal = "Not Found", 404
-        elif scope["method"] == "POST":
-            refusal = _too_large(scope["path"], Headers(scope=scope).get("content-length", ""))
-        answer = PlainTextResponse(*refusal) if refusal else self.app
         waited_for = scope["method"] == "GET" and bool(STREAMS.fullmatch(scope["path"]))
         traffic.streams += waited_for
         try:
-            await answer(scope, receive, send_on)
+            await self._let_in(scope, receive, send_on)
         finally:
             traffic.streams -= waited_for
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == HEALTH:
+            status = "stopping" if traffic.closing else "ok"
+            answer = JSONResponse({"status": status}, 503 if traffic.closing else 200)
+            await answer(scope, receive, send)
+        elif refusal := _refusal(scope):
+            await PlainTextResponse(*refusal)(scope, receive, send)
+        elif scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"]):
+            await self._take(scope, receive, send)
+        elif scope["method"] == "POST" and BY_NAME.fullmatch(scope["path"]):
+            try:
+                await self.app(scope, receive, send)
+            except TypeError as error:  # Gradio's, of a name that is wrong or missing
+                await JSONResponse({"detail": str(error)}, 422)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An upload, if there is room for it."""
+        headers = Headers(scope=scope)
+        address = scope["client"][0] if scope.get("client") else ""
+        length = int(headers["content-length"])
+        watched = upload.Watched(receive, headers.get("content-type", ""))
+        with journal.entry("upload", length) as entry:
+
+            async def send_on(message: Message) -> None:
+                if message["type"] == "http.response.start" and message["status"] >= 400:
+                    entry.outcome = journal.LEFT if watched.left else journal.REFUSED
+                await send(message)
+
+            try:
+                with storage.storage.taking(length, address):
+                    await self.app(scope, watched, send_on)
+            except storage.NoRoom as error:
+                await PlainTextResponse(str(error), 503)(scope, receive, send_on)
+            except OSError as error:
+                if not storage.is_of_full_disk(error):
+                    raise
+                await PlainTextResponse(said("diskFull"), 503)(scope, receive, send_on)
+
+
+def _refusal(scope: Scope) -> tuple[str, int] | None:
+    """What to say to a request that is not let in, with its status."""
+    method, path = scope["method"], scope["path"]
+    if traffic.closing and method == "POST":
+        return said("stopping"), 503
+    if not is_open(method, path):
+        return "Not Found", 404
+    if method != "POST":
+        return None
+    length = Headers(scope=scope).get("content-length", "")
+    if not length.isascii() or not length.isdigit():
+        return said("noLength"), 411
+    most = MAX_TOOL_CALL if path.startswith("/gradio_api/mcp") else MAX_CALL
+    most = MAX_UPLOAD if UPLOAD.fullmatch(path) else most
+    if int(length) > most:
+        return said("requestTooLarge", bytes=f"{int(length):,}", most=f"{most:,}"), 413
+    return None
 
 
 def is_open(method: str, path: str) -> bool:
     """Whether visitors may call an address of the server."""
     # CORS asks with OPTIONS first; Gradio answers it without running anything.
     return method == "OPTIONS" or bool(method in _OPEN and _OPEN[method].fullmatch(path))
-
-
-def _too_large(path: str, length: str) -> tuple[str, int] | None:
-    """What to say to a request that is too large, with its status."""
-    if not length.isascii() or not length.isdigit():
-        return "A request has to say how long it is.", 411
-    uploads = path.startswith("/gradio_api/upload")
-    most = MAX_TOOL_CALL if path.startswith("/gradio_api/mcp") else MAX_CALL
-    most = MAX_UPLOAD if uploads else most
-    if int(length) > most:
-        return f"{int(length):,} bytes were sent; at most {most:,} are taken.", 413
-    if uploads and not _has_room(int(length)):
-        return "The server has no room for uploads at the moment; please try later.", 503
-    return None
-
-
-def _has_room(length: int) -> bool:
-    """Whether an upload fits; what was broken off long ago is deleted on the way."""
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    used, long_ago = 0, time.time() - BROKEN_OFF
-    for file in folder.rglob("*"):
-        try:
-            facts = file.stat()
-            # Finished ones lie in folders of their own; Gradio clears those away itself.
-            if file.parent == folder and file.is_file() and facts.st_mtime < long_ago:
-                file.unlink()
-            else:
-                used += facts.st_size
-        except OSError:  # gone in the meantime
-            continue
-    return used + length <= QUOTA and shutil.disk_usage(folder).free - length >= SPARE

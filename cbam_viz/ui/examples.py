@@ -1,8 +1,10 @@
 """The example photos that come with the package."""
 
 import filecmp
+from functools import cache
 from pathlib import Path
 
+from ..explain.photo import Photo
 from . import bundle
 
 _HERE = Path(__file__).parent
@@ -15,6 +17,12 @@ EXAMPLE_FILES = {
     for key in bundle.strings("page")["en"]
     if (name := key.removeprefix("example_")) != key
 }
+
+
+@cache
+def example_photo(name: str) -> Photo:
+    """An example, one and the same for all who look at it."""
+    return Photo(EXAMPLE_FILES[name])
 
 
 def example_of(photo: str) -> str | None:

@@ -1,41 +1,61 @@
 """What the page does when its visitor does something. Every method is a handler of Gradio's."""
 
+import io
 import json
-import math
+import re
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
 from gradio.utils import get_upload_folder
 
+from ..explain import decoder
 from ..explain.anatomy import dissect
 from ..explain.decoder import UntrustedPhoto
 from ..explain.explainer import Explainer
 from ..explain.explanation import Explanation
-from ..explain.photo import Photo, PhotoError
-from ..models.layouts import WeightsError
+from ..explain.interventions import what_if_told
+from ..explain.photo import Photo
+from ..explain.photo_errors import PhotoError
+from ..explain.view import View
+from ..models.errors import WeightsError
 from ..models.receptive_field import receptive_fields
 from ..models.sources import HUB_ID
-from ..render.export import to_zip
-from . import inside, pieces, viewer
-from .examples import EXAMPLE_FILES, example_of
-from .opened import Explainers, OwnModels
+from ..render.export import zipping
+from . import course, experiments, inside, journal, pieces, viewer
+from .examples import EXAMPLE_FILES, example_of, example_photo
+from .opened import Key, Models
 from .standalone import standalone_html
 from .visit import Desk, Visit
 from .visitors import Refused
 from .words import both, words
 
+T = TypeVar("T")
+
+#: Networks at work at once. More calls than these are taken from the queue, so that one that waits
+#: for a photo, for its model or for the Hub holds up nobody.
+AT_ONCE = 2
 #: Most predictions that can be shown; all of them come from the one forward pass.
 MOST_PREDICTIONS = 10
-#: Most px of a photo in the zip, which has it once for each block.
-PACKED = 4_000_000
+#: Most px of a picture's longer side in the zip, which has one for each block.
+PACKED = 1600
 #: Predictions that are given where nobody says how many.
 PREDICTIONS = 5
 #: The tabs, as links name them; the first is open to begin with.
-TABS = ("blocks", "inside")
+TABS = ("blocks", "inside", "course", "experiments", "survey")
+
+#: How files begin that every browser shows as they are.
+BROWSERS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM|RIFF.{4}WEBP|.{4}ftypavi[fs]", re.DOTALL
+)
+#: About the px of the picture in a photo's box.
+BOXED = 640, 480
 
 #: The example that a first visit shows.
 OPENING = "sneakers"
@@ -45,18 +65,17 @@ class Handlers:
     """The handlers of one page.
 
     Args:
-        explainers: the models that can be opened.
+        models: those that can be looked at with.
         first: name of the one to start with; an example is explained with it.
     """
 
-    def __init__(self, explainers: Explainers, first: str):
-        self.explainers = explainers
-        self.own = OwnModels()
+    def __init__(self, models: Models, first: str):
+        self.models = models
         self.first = first
+        self._turns = threading.Semaphore(AT_ONCE)
         name = OPENING if OPENING in EXAMPLE_FILES else next(iter(EXAMPLE_FILES))
-        explainer = explainers.get(first)
-        explanation = explainer.explain(EXAMPLE_FILES[name], MOST_PREDICTIONS)
-        self.opening = Desk(Visit(explainer, explanation, example=name))
+        explanation = models.get(first).explain(EXAMPLE_FILES[name], MOST_PREDICTIONS)
+        self.opening = Desk(Visit(models, first, explanation, example=name, name=name))
 
     def explain(self, photo: str, model: str | None = None, top_k: int | None = None) -> dict:
         """Explain a photo: the predictions, and every block's channel and spatial attention.
@@ -82,11 +101,51 @@ class Handlers:
         Raises:
             Refused: an argument is not what it has to be; says what it is and what was expected.
         """
+        if not isinstance(block, str | None):
+            raise Refused(f"block must be a block's name, or null, not {_said(block)}")
+        explainer, explanation = self._asked(photo, model, top_k)
+        try:
+            name = str(block or explainer.open_at)
+            explanation.block(name)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        return explanation, name
+
+    def what_if(
+        self,
+        photo: str,
+        gates: dict | None = None,
+        model: str | None = None,
+        top_k: int | None = None,
+    ) -> dict:
+        """What some gates set by hand change on a photo; without any, which of them matters.
+
+        Args:
+            photo: an image file.
+            gates: by name ("layer3.1.spatial"), "open" (1), "shut" (0), "half" (0.5), "mean" (its
+                own), "shuffled", "inverted"; a number that it is multiplied by; or its values in
+                0..1. Null or {}: each is set to its mean, alone.
+            model, top_k: as for explain.
+
+        Returns:
+            model; with gates classes (label, index; probability and logit before and after) and
+            blocks (name; how far both gates moved); without, label, logit and effects (change).
+        """
+        explainer, explanation = self._asked(photo, model, top_k)
+        try:
+            with self._turns:
+                return what_if_told(explainer, explanation, gates, len(explanation.predictions))
+        except ValueError as error:
+            raise Refused(str(error)) from error
+
+    def _asked(
+        self, photo: str | None, model: object, top_k: object
+    ) -> tuple[Explainer, Explanation]:
+        """The model and the explanation that a client asks for, who may send anything."""
         if photo is None:
             raise Refused("No photo was given; send an image file.")
-        for name, value in (("model", model), ("block", block)):
-            if not isinstance(value, str | None):
-                raise Refused(f"{name} must be a {name}'s name, or null, not {_said(value)}")
+        if not isinstance(model, str | None):
+            raise Refused(f"model must be a model's name, or null, not {_said(model)}")
         if top_k is None:
             top_k = PREDICTIONS
         if isinstance(top_k, float) and top_k.is_integer():  # JSON has one kind of number
@@ -94,45 +153,50 @@ class Handlers:
         if not isinstance(top_k, int) or isinstance(top_k, bool):
             raise Refused(f"top_k must be a whole number, or null, not {_said(top_k)}")
         try:
-            explainer = self.explainers.get(model or self.first)
-            explanation = explainer.explain(UntrustedPhoto(photo), top_k)
-            name = str(block or explainer.open_at)
-            explanation.block(name)
+            explainer = self.models.get(model or self.first)
+            return explainer, self._look(explainer, UntrustedPhoto(photo), top_k)
         except ValueError as error:
             raise Refused(str(error)) from error
-        return explanation, name
 
     def take_photo(self, photo: str | None, desk: Desk, block: str, most: int):
-        """Explain another photo with the same model. None, no photo, leaves what there is."""
+        """Explain another photo with the same model. None, no photo, leaves what there is.
+
+        Returns:
+            What is shown, and the decoded picture, as of `_decoded`.
+        """
+        before = desk.visit
         if photo is None:
-            return self._unchanged(desk.visit)
+            return *self._unchanged(before), gr.skip()
         example = example_of(photo)
 
         def look(visit: Visit) -> Visit:
-            explanation = _explain(visit.explainer, UntrustedPhoto(photo))
-            return replace(visit, explanation=explanation, example=example)
+            explanation = self._explain(visit.model, UntrustedPhoto(photo))
+            return replace(visit, explanation=explanation, example=example, name=Path(photo).stem)
 
-        return self._looked(desk, look, block, most)
+        shown = self._looked(desk, look, block, most)
+        return *shown, _decoded(photo, None if desk.visit is before else desk.visit.explanation)
 
     def take_second(self, photo: str | None, desk: Desk, block: str, most: int):
-        """Explain a photo to compare with; None takes it away."""
+        """Explain a photo to compare with; None takes it away. Returns what `take_photo` does."""
+        before = desk.visit
+        example = photo and example_of(photo)
 
         def look(visit: Visit) -> Visit:
-            return replace(visit, beside=photo and _explain(visit.explainer, UntrustedPhoto(photo)))
+            beside = photo and self._explain(visit.model, UntrustedPhoto(photo))
+            return replace(visit, beside=beside, second=example)
 
-        return self._looked(desk, look, block, most)
+        shown = self._looked(desk, look, block, most)
+        return *shown, _decoded(photo, None if desk.visit is before else desk.visit.beside)
 
     def take_model(self, name: str, desk: Desk, block: str, most: int):
         """Explain the same photos with another model."""
-        return self.take_link("", name, desk, block, most)
+        return self._looked(desk, lambda visit: self._with_named(visit, name), block, most)
 
     def take_weights(self, files: list[str] | None, desk: Desk, block: str, most: int):
         """Explain the same photos with a visitor's own model, for that visitor's session alone."""
         if not files:
             return self._unchanged(desk.visit)
-        return self._looked(
-            desk, lambda visit: _with_model(visit, self.own.get(tuple(files))), block, most
-        )
+        return self._looked(desk, lambda visit: self._with_model(visit, tuple(files)), block, most)
 
     def _looked(self, desk: Desk, look: Callable[[Visit], Visit], block: str, most: int):
         """What is shown after a look; after one that failed, what was shown before it, and why."""
@@ -140,13 +204,14 @@ class Handlers:
         try:
             visit = desk.change(look)
         except (PhotoError, WeightsError) as error:
+            journal.note_refusal()
             return self._unchanged(before, pieces.fault(error))
         if visit is before:
             return self._unchanged(before)
         return self.shown(visit, block, most, before)
 
     def _unchanged(self, visit: Visit, notice: str = ""):
-        return notice, *[gr.skip()] * 5, visit.explainer.facts.name, gr.skip()
+        return notice, *[gr.skip()] * 5, visit.explanation.model.name, gr.skip()
 
     def shown(self, visit: Visit, block: str, most: int, before: Visit | None = None):
         """What is shown of a visit, in the order of the page's outputs.
@@ -160,20 +225,27 @@ class Handlers:
         explainer, explanation = visit.explainer, visit.explanation
         fields = receptive_fields(explainer.model)
         photo = viewer.payload(explanation, fields, explainer.open_at)
-        photo["photo"]["linked"] = visit.example is not None
-        second = visit.beside and viewer.payload(visit.beside, fields, explainer.open_at)
+        photo["photo"] |= {"name": visit.example, "linked": visit.example is not None}
+        second = None
+        if visit.beside:
+            second = viewer.payload(visit.beside, fields, explainer.open_at)
+            second["photo"]["name"] = visit.second
         name = explainer.facts.name
-        catalogued = name in self.explainers.names
-        same = before is not None and before.explainer is explainer
+        catalogued = name in self.models.named.names
+        same = before is not None and before.model == visit.model
         return (
             "",
-            pieces.summary(explanation, self.explainers.opened, most),
+            pieces.summary(explanation, self.models.named.opened, most),
             gr.skip() if same else pieces.classes(explainer),
             gr.HTML(photo, second=second),
             pieces.table(explanation),
             gr.Dropdown(visit.blocks, value=block if block in visit.blocks else explainer.open_at),
             name,
-            {"photo": visit.example, "model": name if catalogued else None},
+            {
+                "photo": visit.example,
+                "second": visit.second,
+                "model": name if catalogued else None,
+            },
         )
 
     def look_inside(self, desk: Desk, block: str, wanted: bool):
@@ -181,9 +253,13 @@ class Handlers:
         if not wanted:
             return None, gr.skip()
         visit = desk.visit
-        block = block if block in visit.blocks else visit.explainer.open_at
-        anatomy = dissect(visit.explainer, visit.explanation, block)
-        return inside.payload(anatomy, visit.explanation), block
+        with _still_there(), self._turns:
+            block = block if block in visit.blocks else visit.explainer.open_at
+            second = visit.beside and dissect(visit.explainer, visit.beside, block)
+            return gr.HTML(
+                inside.payload(visit.anatomy(block), visit.explanation),
+                second=second and inside.payload(second, visit.beside),
+            ), block
 
     def features(self, desk: Desk, event: gr.EventData):
         """The feature maps that the viewer asks for."""
@@ -192,59 +268,100 @@ class Handlers:
         block = said.get("block")
         if block not in visit.blocks:
             raise Refused(f"no block {block!r:.40}")
-        return gr.HTML(features=viewer.features(dissect(visit.explainer, visit.explanation, block)))
+        with _still_there(), self._turns:
+            return gr.HTML(features=viewer.features(visit.anatomy(block)))
+
+    def study(self, desk: Desk, event: gr.EventData):
+        """What the course asks for."""
+        with _still_there(), self._turns:
+            return gr.HTML(answer=course.answered(desk.visit, event._data))
+
+    def experiment(self, desk: Desk, event: gr.EventData):
+        """What the experiments ask for."""
+        return gr.HTML(**experiments.answered(desk, event._data, self._turns))
+
+    def experiment_steps(self, desk: Desk, event: gr.EventData):
+        """What the experiments ask for that comes bit by bit."""
+        for answer in self._in_turns(experiments.steps(desk, event._data)):
+            yield gr.HTML(**answer)
 
     def summarise(self, desk: Desk, most: int) -> str:
         """What the network says, in so many lines."""
         explanation = desk.visit.explanation
-        return pieces.summary(explanation, self.explainers.opened, most)
+        return pieces.summary(explanation, self.models.named.opened, most)
 
     def follow(self, link: dict, desk: Desk):
-        """What a link names: example photo, model, tab; what it does not name stays."""
-        keys = "photo", "model", "tab", "language"
+        """What a link names: example photos, model, tab; what it does not name stays."""
+        keys = "photo", "second", "model", "tab", "language"
         said = link if isinstance(link, dict) else {}
-        photo, model, tab, language = (v if isinstance(v := said.get(k), str) else "" for k in keys)
-        if model and model not in self.explainers.names and not HUB_ID.fullmatch(model):
+        photo, second, model, tab, language = (
+            v if isinstance(v := said.get(k), str) else "" for k in keys
+        )
+        if model and model not in self.models.named.names and not HUB_ID.fullmatch(model):
             gr.Warning(both("noSuchModel"), title="")
             model = ""
         if photo == desk.visit.example or photo not in EXAMPLE_FILES:
             photo = ""
-        tab = tab if tab in TABS else TABS[0]
         return (
             photo,
+            second if second in EXAMPLE_FILES else "",
             model or gr.skip(),
-            gr.Tabs(selected=tab),
-            tab == "inside",
+            gr.Tabs(selected=tab) if tab in TABS else gr.skip(),
+            tab == "inside" if tab in TABS else gr.skip(),
             *self.tab_names(language),
         )
 
-    def take_link(self, example: str, name: str, desk: Desk, block: str, most: int):
-        """Explain what a link names, in one go: an example's name, or none, and a model's."""
+    def take_link(self, example: str, second: str, name: str, desk: Desk, block: str, most: int):
+        """Explain what a link names, in one go: examples' names, or none, and a model's."""
 
         def look(visit: Visit) -> Visit:
-            if name != visit.explainer.facts.name:
-                visit = _with_model(visit, self.explainers.get(name))
+            visit = self._with_named(visit, name)
             if example in EXAMPLE_FILES and example != visit.example:
-                explanation = _explain(visit.explainer, Photo(EXAMPLE_FILES[example]))
-                visit = replace(visit, explanation=explanation, example=example)
+                explanation = self._explain(visit.model, example_photo(example))
+                visit = replace(visit, explanation=explanation, example=example, name=example)
+            if second in EXAMPLE_FILES and second != visit.second:
+                beside = self._explain(visit.model, example_photo(second))
+                visit = replace(visit, beside=beside, second=second)
+            elif not second and visit.second:  # a view from before there was one
+                visit = replace(visit, beside=None, second=None)
             return visit
 
         return self._looked(desk, look, block, most)
 
+    def second_box(self, example: str, photo: str | None) -> str | None:
+        """What a link puts into the second photo's box; what was uploaded into it stays there."""
+        if example in EXAMPLE_FILES:
+            return EXAMPLE_FILES[example]
+        return None if photo and example_of(photo) else photo
+
+    def _with_named(self, visit: Visit, name: str) -> Visit:
+        """The same photos, explained by the model of a name."""
+        if name in (visit.model, visit.explanation.model.name):
+            return visit
+        return self._with_model(visit, name)
+
     def tab_names(self, language: str):
         """The tabs of a language: their labels do not follow it as other components' do."""
         said = words().get(language, words()["en"])
-        return [gr.Tab(said[key]) for key in ("everyBlock", "insideBlock")]
+        keys = "everyBlock", "insideBlock", "course", "experiments", "survey"
+        return [gr.Tab(said[key]) for key in keys]
 
-    def pack(self, desk: Desk) -> str:
-        """Everything as one zip."""
-        try:
-            bounded = _bounded(desk.visit.explanation)
-        except PhotoError as error:  # its file is cleared away by now
-            raise Refused(str(error)) from error
+    def pack(self, desk: Desk, whole: bool) -> Iterator[tuple]:
+        """Everything as one zip, and how far it has got.
+
+        Args:
+            desk: what is on screen.
+            whole: whether the pictures are to have the photo's size.
+        """
+        yield pieces.progress(0), gr.skip()
+        visit = desk.visit
+        side = max(visit.explanation.photo.size) if whole is True else PACKED
         with tempfile.TemporaryDirectory() as folder:
-            content = to_zip(bounded, Path(folder) / "all.zip").read_bytes()
-        return _for_download(content, "cbam-viz.zip")
+            path = Path(folder) / f"{visit.name}-cbam-viz.zip"
+            with _still_there():
+                for share in zipping(visit.explanation, path, side=side):
+                    yield pieces.progress(share), gr.skip()
+            yield "", save_file_to_cache(path, get_upload_folder())
 
     def bind(self, desk: Desk, state: str) -> str:
         """The viewer as one file, as it is on screen.
@@ -254,46 +371,73 @@ class Handlers:
             state: of the viewer, as JSON.
         """
         visit = desk.visit
-        explainer, explanation = visit.explainer, visit.explanation
-        anatomies = (dissect(explainer, explanation, name) for name in visit.blocks)
-        fields = receptive_fields(explainer.model)
-        page = standalone_html(explanation, fields, anatomies, _object(state), explainer.open_at)
-        return _for_download(page.encode(), "cbam-viz.html")
+        with _still_there():
+            explainer, explanation = visit.explainer, visit.explanation
+            anatomies = self._in_turns(dissect(explainer, explanation, b) for b in visit.blocks)
+            fields = receptive_fields(explainer.model)
+            page = standalone_html(
+                explanation, fields, anatomies, _object(state), explainer.open_at
+            )
+        content = page.encode()
+        # In the cache that Gradio keeps account of, and so clears away in time.
+        return save_bytes_to_cache(content, f"{visit.name}-cbam-viz.html", get_upload_folder())
+
+    def _explain(self, model: Key, photo: Photo) -> Explanation:
+        return self._look(self.models.get(model), photo, MOST_PREDICTIONS)
+
+    def _look(self, explainer: Explainer, photo: Photo, top_k: int) -> Explanation:
+        # Decoded before it is its turn: that is other processes' work.
+        photo.resized(*View.whole(photo.size, explainer.preprocessing).resized)
+        with self._turns:
+            if not decoder.wanted.get()():
+                raise decoder.Left("nobody waits for this photo any more")
+            return explainer.explain(photo, top_k)
+
+    def _with_model(self, visit: Visit, model: Key) -> Visit:
+        """The same photos, explained by another model."""
+        return replace(
+            visit,
+            model=model,
+            explanation=self._explain(model, visit.explanation.photo),
+            beside=visit.beside and self._explain(model, visit.beside.photo),
+        )
+
+    def _in_turns(self, made: Iterator[T]) -> Iterator[T]:
+        """The same things, each made in a turn of its own: others come in between."""
+        while True:
+            with self._turns:
+                try:
+                    one = next(made)
+                except StopIteration:
+                    return
+            yield one
 
 
-def _explain(explainer: Explainer, photo: Photo) -> Explanation:
-    return explainer.explain(photo, MOST_PREDICTIONS)
+@contextmanager
+def _still_there() -> Iterator[None]:
+    """Around what looks again at a photo and a model, whose files may be cleared away by now."""
+    try:
+        yield
+    except (PhotoError, WeightsError) as error:
+        raise Refused(str(error)) from error
 
 
-def _with_model(visit: Visit, explainer: Explainer) -> Visit:
-    """The same photos, explained by another model."""
-    return replace(
-        visit,
-        explainer=explainer,
-        explanation=_explain(explainer, visit.explanation.photo),
-        beside=visit.beside and _explain(explainer, visit.beside.photo),
-    )
+def _decoded(photo: str | None, explanation: Explanation | None) -> str | None:
+    """The picture of a file that browsers do not show, under its name, else None."""
+    if photo is None or explanation is None:
+        return None
+    with Path(photo).open("rb") as sent:
+        if BROWSERS.match(sent.read(16)):
+            return None
+    file = io.BytesIO()
+    explanation.photo.at_least(*BOXED).save(file, "JPEG", quality=90)
+    return save_bytes_to_cache(file.getvalue(), f"{Path(photo).stem}.jpg", get_upload_folder())
 
 
 def _said(value: object) -> str:
     """What came, as it would be written in JSON, cut short."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _bounded(explanation: Explanation) -> Explanation:
-    """The same of the photo at `PACKED` px, where it has more."""
-    width, height = explanation.photo.size
-    shrink = min(1, math.sqrt(PACKED / (width * height)))
-    size = max(1, int(width * shrink)), max(1, int(height * shrink))
-    photo = Photo(explanation.photo.at_least(*size).resize(size))
-    view = replace(explanation.view, photo_size=size)
-    return replace(explanation, photo=photo, view=view)
-
-
-def _for_download(content: bytes, name: str) -> str:
-    """A file in the cache that Gradio keeps account of, and so clears away in time."""
-    return save_bytes_to_cache(content, name, get_upload_folder())
 
 
 def _object(text: str) -> dict:

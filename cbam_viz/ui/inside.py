@@ -8,17 +8,17 @@ import base64
 import io
 
 import gradio as gr
-import matplotlib
 import numpy as np
 
 from ..explain.anatomy import Anatomy
 from ..explain.explanation import NEARLY_CONSTANT, Explanation
+from ..render.overlay import colour_table
 from . import viewer
 
 #: Feature maps sent of each end: of the channels with the greatest, and with the least gates.
 EXAMPLES = 4
-#: Colour tables: of what has a sign, centred at 0 and safe for the colour-blind; of gates.
-TABLES = {"signed": "RdBu_r", "gate": "magma"}
+#: Predictions that are said above it.
+SAID = 3
 
 
 def payload(anatomy: Anatomy, explanation: Explanation) -> dict:
@@ -46,10 +46,11 @@ def payload(anatomy: Anatomy, explanation: Explanation) -> dict:
         "channels": len(anatomy.channel_gate),
         "photo": {"url": _photo_url(explanation), "size": list(explanation.view.size)},
         "model": {"name": explanation.model.name, "untrained": explanation.model.untrained},
+        "predictions": [viewer.prediction(p) for p in explanation.predictions[:SAID]],
         "view": viewer.view_facts(explanation.view),
         "tables": {
-            kind: _base64(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3])
-            for kind, name in TABLES.items()
+            "signed": viewer.signed_table(),
+            "gate": _base64(colour_table("magma")),
         },
         "maps": {
             "features": _floats(anatomy.features.mean(0)),
@@ -60,6 +61,7 @@ def payload(anatomy: Anatomy, explanation: Explanation) -> dict:
             "shortcut": _floats(anatomy.shortcut.mean(0)),
             "output": _floats(anatomy.output.mean(0)),
         },
+        "most": viewer.feature_scale(anatomy),
         "examples": [{"channel": int(c), "map": _floats(anatomy.features[c])} for c in examples],
         "kernel": {"side": anatomy.kernel.shape[1], "weights": _floats(anatomy.kernel)},
         "norm": list(anatomy.norm) if anatomy.norm else None,
@@ -108,7 +110,8 @@ def _photo_url(explanation: Explanation) -> str:
 def component(**options) -> gr.HTML:
     """A block's inside as a component of a Gradio page whose head is `bundle.head`.
 
-    Its value is a `payload`, or None. It speaks the page's language, and follows the event
+    Its value is a `payload`, or None; the prop ``second`` is that of a second photo's, which can
+    be updated like it. It speaks the page's language, and follows the event
     ``cbam-lang``; what is picked in the viewer of the same page is picked here, and the other way.
 
     Args:
@@ -118,5 +121,6 @@ def component(**options) -> gr.HTML:
         html_template='<div class="cbam-viewer cbam-inside"></div>',
         js_on_load="window.CbamViz?.embedInside({ element, props, watch });",
         apply_default_css=False,
+        second=None,
         **{"value": None} | options,
     )

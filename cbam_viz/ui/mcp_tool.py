@@ -1,4 +1,5 @@
-"""The MCP tool: an explanation in the few words that a language model can use, and the picture.
+"""The MCP tools: an explanation in the few words that a language model can use, and the picture;
+and what gates set by hand change.
 
 Gradio would hand out every number of `/explain`, about 66,000 characters a photo, as text in
 Python's writing. Here a call answers short JSON, as text and as structured content, and the
@@ -9,12 +10,16 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import Callable
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 from gradio.mcp import GradioMCPServer
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from mcp import types
 from PIL import Image
@@ -23,7 +28,9 @@ from starlette.responses import JSONResponse
 
 from ..explain.explanation import BlockAttention, Explanation, GateFigures
 from ..render.overlay import overlay, resized
+from . import journal, storage
 from .visitors import Refused, uploaded
+from .words import said
 
 NAME = "explain"
 DESCRIPTION = (
@@ -71,63 +78,125 @@ OUTPUT = {
     "required": ["model", "predictions", "in_words", "block"],
 }
 
+TRIAL = "what_if"
+TRIAL_DESCRIPTION = (
+    "Set gates of the network's attention by hand, and see what that makes of its predictions on a "
+    "photo: the most likely classes' probabilities and logits before and after, and how far each "
+    "block's gates moved. Without gates: which gate matters, each set to its mean alone. A gate "
+    "weakens what passes it: 1 lets everything through, 0 nothing."
+)
+TRIAL_INPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "photo": {"type": "string", "description": PHOTO},
+        "gates": _schema(
+            "object",
+            'settings by the gates\' names, as in {"layer4.1.spatial": "open"}: "open", "shut", '
+            '"half", "mean", "shuffled", "inverted"; a number the gate is multiplied by; or its '
+            "values in 0..1. Null: which gate matters",
+        ),
+        "model": INPUT["properties"]["model"],
+        "top_k": INPUT["properties"]["top_k"],
+    },
+    "required": ["photo"],
+}
+TRIAL_OUTPUT = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string"},
+        "classes": {"type": "array", "items": {"type": "object"}},
+        "blocks": {"type": "array", "items": {"type": "object"}},
+        "effects": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["model"],
+}
+#: The tools by name: what is said of each, what it takes, and what it answers.
+TOOLS = {
+    NAME: (DESCRIPTION, INPUT, OUTPUT),
+    TRIAL: (TRIAL_DESCRIPTION, TRIAL_INPUT, TRIAL_OUTPUT),
+}
+
+#: Base64 of a photo without what should stand before it; no path is like it, and so long.
+BARE = re.compile(r"[\w+/=\s-]{500,}", re.ASCII)
 #: The long side of the overlay in px: enough to see, and not a model's whole budget.
 SHOWN = 512
-#: Most calls at work at once.
-AT_ONCE = 2
+#: Most calls taken at once; the network's turns are `Handlers`' to give.
+AT_ONCE = 8
 
 
-def install(server: GradioMCPServer, explain: Callable[..., tuple[Explanation, str]]) -> None:
-    """Make this the one tool of a server that Gradio made.
+def install(
+    server: GradioMCPServer,
+    explain: Callable[..., tuple[Explanation, str]],
+    what_if: Callable[..., dict],
+) -> None:
+    """Make these the tools of a server that Gradio made.
 
     Args:
         server: not yet launched.
         explain: from photo (an upload's path), model, top_k and block to an explanation and the
             name of the block to show; its faults are `Refused`.
+        what_if: from photo (likewise), gates, model and top_k to plain values; likewise.
     """
+    answers = {NAME: partial(_answer, explain), TRIAL: partial(_trial, what_if)}
     limit = anyio.CapacityLimiter(AT_ONCE)
     protocol = server.mcp_server
 
     @protocol.list_tools()
     async def list_tools() -> list[types.Tool]:
         return [
-            types.Tool(name=NAME, description=DESCRIPTION, inputSchema=INPUT, outputSchema=OUTPUT)
+            types.Tool(name=name, description=words, inputSchema=takes, outputSchema=gives)
+            for name, (words, takes, gives) in TOOLS.items()
         ]
 
     # Wrong arguments get sentences of ours.
     @protocol.call_tool(validate_input=False)
     async def call_tool(name: str, arguments: dict):
-        if name != NAME:
-            raise ValueError(f"there is no tool {name!r:.60}; there is: {NAME}")
+        if name not in TOOLS:
+            raise ValueError(f"there is no tool {name!r:.60}; there are: {', '.join(TOOLS)}")
         try:
-            return await anyio.to_thread.run_sync(_answer, explain, arguments, limiter=limit)
+            _check_names(arguments, TOOLS[name][1])
+            with journal.entry("mcp", len(str(arguments.get("photo", "")))):
+                return await anyio.to_thread.run_sync(answers[name], arguments, limiter=limit)
         except Refused as error:
             raise ValueError(error.message) from error  # as plain text, not in quotes
 
     async def schema(request: Request) -> JSONResponse:
-        return JSONResponse([{"name": NAME, "description": DESCRIPTION, "inputSchema": INPUT}])
+        tools = [
+            {"name": name, "description": words, "inputSchema": takes}
+            for name, (words, takes, _) in TOOLS.items()
+        ]
+        return JSONResponse(tools)
 
     server.get_complete_schema = schema
 
 
-def _answer(explain: Callable, arguments: dict) -> tuple[list[types.ContentBlock], dict]:
-    if unknown := arguments.keys() - INPUT["properties"].keys():
+def _check_names(arguments: dict, takes: dict) -> None:
+    if unknown := arguments.keys() - takes["properties"].keys():
         raise Refused(
             f"there is no argument {', '.join(sorted(unknown))!r:.80}; there are: "
-            f"{', '.join(INPUT['properties'])}"
+            f"{', '.join(takes['properties'])}"
         )
+
+
+def _trial(what_if: Callable, arguments: dict) -> tuple[list[types.ContentBlock], dict]:
+    with _file(arguments.get("photo")) as file:
+        answer = what_if(file, *(arguments.get(name) for name in ("gates", "model", "top_k")))
+    return [types.TextContent(type="text", text=json.dumps(answer, ensure_ascii=False))], answer
+
+
+def _answer(explain: Callable, arguments: dict) -> tuple[list[types.ContentBlock], dict]:
     gates = arguments.get("gates")
     if not isinstance(gates, bool | None):
         raise Refused(f"gates must be true or false, not {gates!r:.40}")
-    explanation, shown = explain(
-        _file(arguments.get("photo")),
-        *(arguments.get(name) for name in ("model", "top_k", "block")),
-    )
-    answer = summary(explanation, shown)
+    with _file(arguments.get("photo")) as file:
+        explanation, shown = explain(
+            file, *(arguments.get(name) for name in ("model", "top_k", "block"))
+        )
+        answer = summary(explanation, shown)
+        picture = io.BytesIO()
+        small_overlay(explanation, shown).save(picture, "JPEG", quality=80)
     if gates:
         answer["blocks"] = explanation.to_dict()["blocks"]
-    picture = io.BytesIO()
-    small_overlay(explanation, shown).save(picture, "JPEG", quality=80)
     image = base64.b64encode(picture.getvalue()).decode()
     return [
         types.TextContent(type="text", text=json.dumps(answer, ensure_ascii=False)),
@@ -135,22 +204,38 @@ def _answer(explain: Callable, arguments: dict) -> tuple[list[types.ContentBlock
     ], answer
 
 
-def _file(photo: object) -> str:
-    """The path of a photo that was sent along, or uploaded before."""
+@contextmanager
+def _file(photo: object) -> Iterator[str]:
+    """The path of a photo that was uploaded before, or sent along: then it is deleted again."""
     if photo is None or photo == "":
         raise Refused(f"no photo was given; expected is {PHOTO}")
     if not isinstance(photo, str):
         raise Refused(f"photo is no text but {type(photo).__name__}; expected is {PHOTO}")
-    if not photo.startswith("data:"):
-        return uploaded(photo)
+    photo = photo.strip()
     head, _, content = photo.partition(",")
+    if not head.lower().startswith("data:"):
+        try:
+            yield uploaded(photo)
+            return
+        except Refused:
+            if not BARE.fullmatch(photo):
+                raise
+            head, content = "data:;base64", photo
     try:
-        if not head.endswith(";base64"):
+        if not head.lower().endswith(";base64"):
             raise ValueError
-        decoded = base64.b64decode(content, validate=True)
+        # Wrapped into lines, with the letters of addresses, or without its end, it says the same.
+        content = "".join(content.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
+        decoded = base64.b64decode(content + "=" * (-len(content) % 4), validate=True)
     except (ValueError, binascii.Error) as error:
         raise Refused(f"the data URI is not valid base64; expected is {PHOTO}") from error
-    return save_bytes_to_cache(decoded, "photo", get_upload_folder())
+    if storage.is_full(len(decoded)):
+        raise Refused(said("noRoom"))
+    # No other call has this folder, not of the same photo either.
+    with tempfile.TemporaryDirectory(dir=get_upload_folder()) as folder:
+        path = Path(folder, "photo")
+        path.write_bytes(decoded)
+        yield str(path)
 
 
 def summary(explanation: Explanation, name: str) -> dict:

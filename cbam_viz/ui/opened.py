@@ -5,17 +5,45 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 from ..explain.explainer import Explainer
-from ..models.layouts import WeightsError
+from ..models.checkpoints import load_checkpoint
+from ..models.class_names import TEXTS
+from ..models.errors import WeightsError
 from ..models.sources import HUB_ID, SUFFIXES
+from .hub import Hub
 
 #: Most models of the catalogue or the Hub kept in memory at once; a ResNet-50 takes about 230 MB
 #: in both of its forms.
 MODELS_KEPT = 3
 #: Most bytes of visitors' own models in memory together, unless it is a single one.
 OWN_BYTES = 600_000_000
+
+
+#: By what a model is looked up: its name, or the files of a visitor's own.
+Key = str | tuple[str, ...]
+
+
+class Models:
+    """All models that can be looked at with: by name, or a visitor's own by their files.
+
+    Args:
+        names: those that can be opened besides Hub ids.
+    """
+
+    def __init__(self, names: list[str]):
+        self.named = Explainers(names)
+        self.own = OwnModels()
+
+    def get(self, key: Key) -> Explainer:
+        """An explainer; opened again where it had to make room for others.
+
+        Raises:
+            WeightsError: as from `Explainers.get` and `OwnModels.get`.
+        """
+        return self.named.get(key) if isinstance(key, str) else self.own.get(key)
 
 
 class Explainers:
@@ -28,6 +56,7 @@ class Explainers:
 
     def __init__(self, names: list[str]):
         self.names = names
+        self._hub = Hub()
         self._lock = threading.Lock()
         self._opening: dict[str, threading.Lock] = {}
         self._opened: OrderedDict[str, Explainer] = OrderedDict()
@@ -44,10 +73,13 @@ class Explainers:
             raise WeightsError(
                 f"no model {name!r}; there are: {', '.join(self.names)}, and Hub ids (user/repo)"
             )
+        folder = None
+        if name not in self.names and name not in self._opened:
+            folder = self._hub.folder(name)
         with self._lock:
             opening = self._opening.setdefault(name, threading.Lock())
-        with opening:  # of one name at a time: others need not wait until this one is fetched
-            explainer = self._opened.get(name) or Explainer.from_pretrained(name)
+        with opening:  # of one name at a time: others need not wait until this one is open
+            explainer = self._opened.get(name) or _open(name, folder)
         with self._lock:
             self._opened[name] = explainer
             self._opened.move_to_end(name)
@@ -62,6 +94,12 @@ class Explainers:
         What other visitors fetched from the Hub is not told.
         """
         return [name for name in self._opened if name in self.names]
+
+
+def _open(name: str, folder: Path | None) -> Explainer:
+    """A model by its name, or of the folder that was fetched for it."""
+    checkpoint = load_checkpoint(folder or name)
+    return Explainer.from_checkpoint(replace(checkpoint, name=name) if folder else checkpoint)
 
 
 class OwnModels:
@@ -101,20 +139,21 @@ def own_explainer(files: list[str]) -> Explainer:
     """An explainer of uploaded weights, and of what was uploaded with them to describe them.
 
     Args:
-        files: one file of weights, whatever it is called; perhaps a .txt with one class name a
-            line, and the .json files of `cbam_viz.models.neighbours`.
+        files: one file of weights, whatever it is called; perhaps one of class names, a
+            .txt, .csv or .yaml (`class_names.TEXTS`), and the .json files of
+            `cbam_viz.models.neighbours`.
 
     Raises:
         WeightsError: there is not one file of weights among them, or it cannot be opened.
     """
     paths = [Path(f) for f in files]
-    texts = [path for path in paths if path.suffix.lower() == ".txt"]
-    weights = [path for path in paths if path.suffix.lower() not in (".txt", ".json")]
+    texts = [path for path in paths if path.suffix.lower() in TEXTS]
+    weights = [path for path in paths if path.suffix.lower() not in (*TEXTS, ".json")]
     if len(weights) != 1 or len(texts) > 1 or len({path.name for path in paths}) < len(paths):
         given = ", ".join(path.name for path in paths)
         raise WeightsError(
-            f"expected is one file of weights ({', '.join(SUFFIXES)}) and perhaps a .txt with one "
-            f"class name a line, and config.json; given: {given}"
+            f"expected is one file of weights ({', '.join(SUFFIXES)}) and perhaps one of class "
+            f"names ({', '.join(TEXTS)}), and config.json; given: {given}"
         )
     if gone := [path.name for path in paths if not path.is_file()]:
         raise WeightsError(f"{gone[0]} is cleared away by now; upload it again")

@@ -6,16 +6,20 @@ import gradio as gr
 
 from ..explain import decoder
 from ..models.checkpoints import list_checkpoints
+from ..models.class_names import TEXTS
 from ..models.sources import DEFAULT, SUFFIXES
-from . import inside, mcp_tool, pieces, viewer
+from . import course, experiments, inside, mcp_tool, pieces, sessions, viewer
 from .examples import EXAMPLE_FILES
 from .handlers import MOST_PREDICTIONS, PREDICTIONS, TABS, Handlers
-from .opened import Explainers
+from .opened import Models
 from .visitors import Page
 from .words import translations, words
 
-#: Seconds that what a visitor gave is kept after it was last used.
-KEPT = 3600
+#: Calls taken from the queue at a time: as many wait for photos, models or the Hub beside those
+#: that the network is at work for.
+TAKEN = 8
+#: One queue for all that takes the network: first come, first served.
+LOOKS = {"concurrency_id": "looks"}
 #: What is nobody's but the page's.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -26,7 +30,7 @@ def photo_input(**options) -> gr.Image:
     Gradio's own decoding turns 16-bit files white, drops transparency, and stops with errors of
     Pillow's at files that are no images.
     """
-    image = gr.Image(image_mode=None, **options)
+    image = gr.Image(image_mode=None, webcam_options=gr.WebcamOptions(mirror=False), **options)
     # On the object: a subclass would have Gradio write a stub file beside this module. So no
     # event may update more than the value, as gr.Examples does: Gradio makes a new object then.
     image.preprocess = lambda payload: payload.path if payload else None  # checked: `visitors`
@@ -43,9 +47,9 @@ def build(model: str | None = None) -> gr.Blocks:
         WeightsError: the model cannot be opened. Nothing is served then.
     """
     first = model or DEFAULT
-    explainers = Explainers(list(dict.fromkeys([first, *list_checkpoints()])))
+    models = Models(list(dict.fromkeys([first, *list_checkpoints()])))
     decoder.warm_up()
-    handlers = Handlers(explainers, first)
+    handlers = Handlers(models, first)
     title = words()["en"]["title"]
     with Page(
         title=title, analytics_enabled=False, delete_cache=(3600, 3 * 3600), fill_width=True
@@ -54,29 +58,36 @@ def build(model: str | None = None) -> gr.Blocks:
         parts.header = gr.HTML(pieces.HEADER, js_on_load="CbamPage.head(element, trigger)")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280, elem_id="cv-given"):
-                vars(parts).update(_given(explainers.names, handlers.opening.visit.example))
+                vars(parts).update(_given(models.named.names, handlers.opening.visit.example))
             with gr.Column(min_width=280, elem_id="cv-shown"):
-                vars(parts).update(_shown(handlers.opening.visit.blocks))
+                vars(parts).update(_shown(handlers.opening.visit.blocks, models.named.names))
         gr.HTML(pieces.FOOTER)
         _wire(page, parts, handlers)
         _wire_public(handlers, first)
     _open(parts, handlers)  # outside: what is made inside is shown
-    page.on_mcp_server = lambda server: mcp_tool.install(server, handlers.explained)
+    page.on_mcp_server = lambda server: mcp_tool.install(
+        server, handlers.explained, handlers.what_if
+    )
     # Nobody gets past the queue by calling a function directly.
-    page.queue(max_size=64, default_concurrency_limit=2, api_open=False)
+    page.queue(max_size=64, default_concurrency_limit=TAKEN, api_open=False)
     return page
 
 
 def _hidden(handlers: Handlers) -> dict:
     """What is remembered of a visit, and what the browser says."""
     return {
-        "desk": gr.State(handlers.opening, time_to_live=KEPT),
+        "desk": gr.State(handlers.opening, time_to_live=sessions.KEPT),
         "inside_wanted": gr.State(False),
         "link": gr.JSON(visible=False),
         "in_view": gr.Textbox(visible=False),  # name of the viewer's block
         "state": gr.Textbox(visible=False),  # the viewer's, as JSON
         "language": gr.Textbox(visible=False),
         "linked_photo": gr.Textbox(visible=False),  # name of an example
+        "linked_second": gr.Textbox(visible=False),
+        # What a box shows in the place of a file that no browser does. Not the box itself: what is
+        # given while a photo is looked at stays in it.
+        "decoded": gr.Image(visible=False),
+        "decoded_second": gr.Image(visible=False),
     }
 
 
@@ -109,6 +120,13 @@ def _given(models: list[str], example: str) -> dict:
             height=200,
             elem_id="cv-second",
         )
+        parts["second_examples"] = gr.Dataset(
+            components=[parts["second"]],
+            samples=[[f] for f in EXAMPLE_FILES.values()],
+            label=t("examples"),
+            samples_per_page=len(EXAMPLE_FILES),
+            elem_id="cv-second-examples",
+        )
     with gr.Accordion(t("anotherModel"), open=False):
         parts["chosen"] = gr.Dropdown(
             models,
@@ -120,7 +138,7 @@ def _given(models: list[str], example: str) -> dict:
         parts["weights"] = gr.File(
             label=t("weights"),
             file_count="multiple",
-            file_types=[*SUFFIXES, ".tar", ".txt", ".json"],
+            file_types=[*SUFFIXES, ".tar", *TEXTS, ".json"],
             height=120,
             elem_id="cv-weights",
         )
@@ -130,23 +148,31 @@ def _given(models: list[str], example: str) -> dict:
     return parts
 
 
-def _shown(blocks: list[str]) -> dict:
-    """The right column: every block, and the inside of one."""
+def _shown(blocks: list[str], models: list[str]) -> dict:
+    """The right column: every block, the inside of one, the course, experiments, a survey."""
     t = translations()
     parts = {}
-    with gr.Tabs() as parts["tabs"]:
+    with gr.Tabs(overflow_behavior="wrap") as parts["tabs"]:
         with gr.Tab(t("everyBlock"), id=TABS[0]) as parts["outside_tab"]:
             parts["attention"] = viewer.component(elem_id="cv-viewer")
             with gr.Row():
                 parts["zip"] = gr.Button(t("zip"), size="sm")
                 parts["html"] = gr.Button(t("html"), size="sm")
                 parts["file"] = gr.DownloadButton(visible="hidden", elem_id="cv-file")
+            parts["whole"] = gr.Checkbox(label=t("whole"), elem_id="cv-whole", container=False)
+            parts["packing"] = gr.HTML()
             with gr.Accordion(t("figures"), open=False):
                 parts["table"] = gr.HTML()
         with gr.Tab(t("insideBlock"), id=TABS[1]) as parts["inside_tab"]:
             # In the constructor: a session's copy of a component is made of its arguments.
-            parts["block"] = gr.Dropdown(blocks, label=t("block"))
+            parts["block"] = gr.Dropdown(blocks, label=t("block"), elem_id="cv-block")
             parts["inside"] = inside.component(elem_id="cv-inside")
+        with gr.Tab(t("course"), id=TABS[2]) as parts["course_tab"]:
+            parts["course"] = course.component(elem_id="cv-course")
+        with gr.Tab(t("experiments"), id=TABS[3]) as parts["experiments_tab"]:
+            parts["experiments"] = experiments.component(models, elem_id="cv-experiments")
+        with gr.Tab(t("survey"), id=TABS[4]) as parts["survey_tab"]:
+            gr.HTML(pieces.REPORT, js_on_load="CbamPage.openReports(element)")
     return parts
 
 
@@ -170,6 +196,7 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
         "show_progress": "minimal",
         "show_progress_on": [p.photo],
         "trigger_mode": "always_last",
+        **LOOKS,
     }
     looking_inside = {
         "fn": handlers.look_inside,
@@ -177,72 +204,118 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
         "api_visibility": "private",
         "show_progress": "minimal",
         "trigger_mode": "always_last",
+        **LOOKS,
     }
     # Both tabs show one block: the viewer's leads, the list over the inside changes it.
     viewers_block = {
         "inputs": [p.desk, p.in_view, p.inside_wanted],
         "js": "(desk, _, wanted) => [desk, CbamPage.block(), wanted]",
     }
-    note_link = {"fn": None, "inputs": [p.link], "js": "(link) => CbamPage.note(link)", **PRIVATE}
+    arrived = {"fn": None, "inputs": [p.link, p.notice], **PRIVATE}
+    arrived["js"] = "(link, fault) => CbamPage.arrived(link, fault)"
+    arrived_by_link = {"fn": None, "inputs": [p.link], **PRIVATE}
+    arrived_by_link["js"] = "(link) => CbamPage.followed(link)"
     now = [p.desk, p.block, p.most]
-    pick = p.examples.click(lambda sample: sample and sample[0], p.examples, p.photo, **PRIVATE)
-    linked = [p.linked_photo, p.chosen, p.tabs, p.inside_wanted, p.outside_tab, p.inside_tab]
+    photo_looking = looking | {"outputs": [*looking["outputs"], p.decoded]}
+    second_looking = looking | {"outputs": [*looking["outputs"], p.decoded_second]}
+    second_looking["show_progress_on"] = [p.second]
+    first = {"fn": lambda sample: sample and sample[0], **PRIVATE}
+    pick = p.examples.click(inputs=p.examples, outputs=p.photo, **first)
+    pick_second = p.second_examples.click(inputs=p.second_examples, outputs=p.second, **first)
+    named = [p.linked_photo, p.linked_second, p.chosen]
+    linked = [*named, p.tabs, p.inside_wanted, *_tabs(p)]
     following = {"fn": handlers.follow, "inputs": [p.link, p.desk], "outputs": linked, **PRIVATE}
     began = page.load(js="(_, ...more) => [CbamPage.begin(), ...more]", **following)
     moved = p.header.submit(js="(_, ...more) => [CbamPage.asked(), ...more]", **following)
     # The photo that is shown stays, if the link names none.
     for followed in (began, moved):
         followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **PRIVATE)
+        followed.success(handlers.second_box, [p.linked_second, p.second], p.second, **PRIVATE)
     # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
+    photo_looked = (
+        p.photo.input(handlers.take_photo, [p.photo, *now], **photo_looking),
+        pick.success(handlers.take_photo, [p.photo, *now], **photo_looking),
+    )
+    second_looked = (
+        p.second.input(handlers.take_second, [p.second, *now], **second_looking),
+        pick_second.success(handlers.take_second, [p.second, *now], **second_looking),
+    )
+    for looks, box, decoded in (
+        (photo_looked, p.photo, p.decoded),
+        (second_looked, p.second, p.decoded_second),
+    ):
+        for looked in looks:
+            looked.then(None, [decoded, box], box, js="CbamPage.boxed", **PRIVATE)
     for looked in (
-        p.photo.input(handlers.take_photo, [p.photo, *now], **looking),
-        pick.success(handlers.take_photo, [p.photo, *now], **looking),
-        p.second.input(handlers.take_second, [p.second, *now], **looking),
+        *photo_looked,
+        *second_looked,
         p.chosen.input(handlers.take_model, [p.chosen, *now], **looking),
         p.weights.change(handlers.take_weights, [p.weights, *now], **looking),
-        began.success(handlers.take_link, [p.linked_photo, p.chosen, *now], **looking),
-        moved.success(handlers.take_link, [p.linked_photo, p.chosen, *now], **looking),
     ):
-        looked.then(**note_link).then(**looking_inside, **viewers_block)
+        looked.then(**arrived).then(**looking_inside, **viewers_block)
+    for followed in (began, moved):
+        looked = followed.success(handlers.take_link, [*named, *now], **looking)
+        looked.then(**arrived_by_link).then(**looking_inside, **viewers_block)
 
     leave = "() => CbamPage.note({ tab: null })"
     p.outside_tab.select(lambda: False, None, p.inside_wanted, js=leave, **PRIVATE)
     enter = "() => CbamPage.note({ tab: 'inside' })"
     opened = p.inside_tab.select(lambda: True, None, p.inside_wanted, js=enter, **PRIVATE)
     opened.then(**looking_inside, **viewers_block)
+    study = "() => CbamPage.note({ tab: 'course' })"
+    p.course_tab.select(lambda: False, None, p.inside_wanted, js=study, **PRIVATE)
+    p.course.select(handlers.study, [p.desk], [p.course], trigger_mode="multiple", **PRIVATE)
+    experiment = "() => CbamPage.note({ tab: 'experiments' })"
+    p.experiments_tab.select(lambda: False, None, p.inside_wanted, js=experiment, **PRIVATE)
+    survey = "() => CbamPage.note({ tab: 'survey' })"
+    p.survey_tab.select(lambda: False, None, p.inside_wanted, js=survey, **PRIVATE)
+    asking = {"inputs": [p.desk], "outputs": [p.experiments], "trigger_mode": "multiple", **PRIVATE}
+    p.experiments.select(handlers.experiment, **asking)
+    stepping = p.experiments.steps(handlers.experiment_steps, **asking)
+    p.experiments.stop(None, cancels=[stepping], **PRIVATE)
     p.block.input(inputs=[p.desk, p.block, p.inside_wanted], **looking_inside)
     p.block.input(None, [p.block], None, js="(block) => CbamPage.show(block)", **PRIVATE)
     p.attention.select(
-        handlers.features, [p.desk], [p.attention], trigger_mode="multiple", **PRIVATE
+        handlers.features, [p.desk], [p.attention], trigger_mode="multiple", **LOOKS, **PRIVATE
     )
     p.most.change(
         handlers.summarise, [p.desk, p.most], p.summary, trigger_mode="always_last", **PRIVATE
     )
 
     fetch = {"js": "() => document.querySelector('#cv-file').click()", **PRIVATE}
-    packed = p.zip.click(handlers.pack, p.desk, p.file, api_visibility="private")
+    # One at a time: of a large photo's full size each takes up to a gigabyte.
+    packed = p.zip.click(
+        handlers.pack, [p.desk, p.whole], [p.packing, p.file], concurrency_limit=1, **PRIVATE
+    )
     packed.success(None, None, None, **fetch)
     state = "(desk) => [desk, JSON.stringify(CbamPage.view())]"
     bound = p.html.click(
-        handlers.bind, [p.desk, p.state], p.file, js=state, api_visibility="private"
+        handlers.bind, [p.desk, p.state], p.file, js=state, api_visibility="private", **LOOKS
     )
     bound.success(None, None, None, **fetch)
 
-    names = [p.outside_tab, p.inside_tab]
     turn = "() => CbamPage.turn()"
-    p.header.select(handlers.tab_names, [p.language], names, js=turn, **PRIVATE)
+    p.header.select(handlers.tab_names, [p.language], _tabs(p), js=turn, **PRIVATE)
+
+
+def _tabs(p: SimpleNamespace) -> list[gr.Tab]:
+    """The tabs, in the order of `TABS`."""
+    return [p.outside_tab, p.inside_tab, p.course_tab, p.experiments_tab, p.survey_tab]
 
 
 def _wire_public(handlers: Handlers, first: str) -> None:
-    """The public function, for gradio_client and plain HTTP; MCP's is `mcp_tool`.
+    """The public functions, for gradio_client and plain HTTP; MCP's are `mcp_tool`'s.
 
-    It has components of its own so that a file arrives here as it was sent.
+    They have components of their own so that a file arrives here as it was sent.
     """
     with gr.Row(visible=False):
         model = gr.Textbox(first, label="model")
         top_k = gr.Number(PREDICTIONS, label="top_k", precision=0)
-        for given in (model, top_k):
+        gates = gr.JSON(label="gates")
+        for given in (model, top_k, gates):
             given.preprocess = lambda value: value  # whatever it is: the handler finds the words
         api = photo_input(label="photo"), model, top_k
         answer = gr.JSON(label="explanation")
-        gr.Button().click(handlers.explain, list(api), answer, api_name="explain")
+        gr.Button().click(handlers.explain, list(api), answer, api_name="explain", **LOOKS)
+        trial, told = [api[0], gates, model, top_k], gr.JSON(label="answer")
+        gr.Button().click(handlers.what_if, trial, told, api_name="what_if", **LOOKS)

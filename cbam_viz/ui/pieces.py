@@ -8,7 +8,7 @@ import torch
 from .. import __version__
 from ..explain.explainer import Explainer
 from ..explain.explanation import Explanation, Prediction
-from ..explain.photo import PhotoError
+from ..explain.photo_errors import PhotoError
 from .visitors import without_folders
 from .words import both, in_each, words
 
@@ -33,12 +33,28 @@ HEADER = f"""
 </header>
 """
 
+#: A survey's report, chosen and shown by the browser alone. Its frame is of nobody's origin: what
+#: it runs reaches neither the page nor the server.
+REPORT = f"""
+<div class="cv-report">
+  <p>{both("reportLead")}</p>
+  <label>{both("reportOpen")} <input type="file" accept=".html,text/html"></label>
+  <p role="alert" hidden>{both("noReport")}</p>
+  <iframe sandbox="allow-scripts" hidden></iframe>
+</div>
+"""
+
 FOOTER = f'<footer id="cv-footer">CBAM Viz {__version__} · {both("credits")}</footer>'
 
 
 def summary(explanation: Explanation, opened: list[str], most: int) -> str:
     """Which model, how long, on what, and what it says, as HTML."""
-    return _predictions(explanation.predictions[:most]) + _status(explanation, opened)
+    said = explanation.predictions[:most]
+    level = explanation.model.unsure_below
+    doubt = ""
+    if level is not None and said[0].probability < level:
+        doubt = f'<p class="cv-unsure">{both("unsure", level=f"{100 * level:.0f}")}</p>'
+    return _predictions(said) + doubt + _status(explanation, opened)
 
 
 def _predictions(predictions: Sequence[Prediction]) -> str:
@@ -112,6 +128,12 @@ def classes(explainer: Explainer) -> str:
     summary = both("knows", count=len(names))
     lists = listed("en", 0) + listed("zh", 1)
     return f'<details class="cv-known"><summary>{summary}</summary>{lists}</details>'
+
+
+def progress(share: float) -> str:
+    """How far the zip has got, from 0 to 1."""
+    label = both("packing")
+    return f'<label class="cv-packing">{label}<progress value="{share:.3f}"></progress></label>'
 
 
 def fault(error: Exception) -> str:

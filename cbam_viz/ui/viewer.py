@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 
 import gradio as gr
+import matplotlib
 import numpy as np
 
 from ..explain.anatomy import Anatomy
@@ -63,7 +64,7 @@ def payload(
         "photo": {"url": _photo_url(explanation), "size": list(explanation.photo.size)},
         "view": view_facts(view),
         "model": {"name": explanation.model.name, "untrained": explanation.model.untrained},
-        "predictions": [_prediction(p) for p in explanation.predictions],
+        "predictions": [prediction(p) for p in explanation.predictions],
         "blocks": [_block(b, (receptive_fields or {}).get(b.name)) for b in explanation.blocks],
         "openAt": open_at or explanation.blocks[-1].name,
         "tables": {name: _base64(colour_table(name)) for name in COLOURS},
@@ -97,13 +98,9 @@ def features(anatomy: Anatomy) -> dict:
         base64, from 0 for ``low`` to 255 for ``high``, the least and greatest value of all maps
         together. Levels of two channels can be compared.
     """
-    # As `payload` sends it, so that equal gates are the same ones here and there.
-    gate = np.rint(anatomy.channel_gate * 65535.0)
-    falling = np.argsort(-gate, kind="stable")
-    count = min(NAMED, len(gate) // 2) if gate.min() < gate.max() else 0
-    channels = [*falling[:count], *falling[::-1][:count]]
+    channels = named(anatomy)
     maps = anatomy.features[channels]
-    low, high = (float(maps.min()), float(maps.max())) if count else (0.0, 0.0)
+    low, high = (float(maps.min()), float(maps.max())) if channels else (0.0, 0.0)
     levels = np.rint((maps - low) * (255.0 / (high - low or 1.0))).astype(np.uint8)
     rows, columns = anatomy.spatial_gate.shape
     return {
@@ -114,6 +111,8 @@ def features(anatomy: Anatomy) -> dict:
         "columns": columns,
         "low": low,
         "high": high,
+        "most": feature_scale(anatomy),
+        "table": signed_table(),
         "channels": [
             {
                 "channel": int(channel),
@@ -127,12 +126,33 @@ def features(anatomy: Anatomy) -> dict:
     }
 
 
-def _prediction(prediction: Prediction) -> dict:
+def named(anatomy: Anatomy) -> list[int]:
+    """The channels that are named: the strongest, then the weakest, from the ends."""
+    # As `payload` sends it, so that equal gates are the same ones here and there.
+    gate = np.rint(anatomy.channel_gate * 65535.0)
+    falling = np.argsort(-gate, kind="stable")
+    count = min(NAMED, len(gate) // 2) if gate.min() < gate.max() else 0
+    return [int(c) for c in (*falling[:count], *falling[::-1][:count])]
+
+
+def feature_scale(anatomy: Anatomy) -> float:
+    """The greatest magnitude of the named channels' maps, of all where none is named: the ends of
+    their colours, wherever they are shown."""
+    maps = anatomy.features[named(anatomy)]
+    return float(np.abs(maps if len(maps) else anatomy.features).max())
+
+
+def signed_table() -> str:
+    """The colours of what has a sign: white at 0, safe for the colour-blind."""
+    return _base64(matplotlib.colormaps["RdBu_r"](np.arange(256), bytes=True)[:, :3])
+
+
+def prediction(said: Prediction) -> dict:
     """The class under its names in the languages that the model brings, and how likely it is."""
-    names = {"label": prediction.label}
-    if prediction.label_zh:
-        names["label_zh"] = prediction.label_zh
-    return names | {"probability": round(prediction.probability, 4)}
+    names = {"label": said.label}
+    if said.label_zh:
+        names["label_zh"] = said.label_zh
+    return names | {"probability": round(said.probability, 4)}
 
 
 def _block(block: BlockAttention, receptive_field: int | None) -> dict:
@@ -144,12 +164,13 @@ def _block(block: BlockAttention, receptive_field: int | None) -> dict:
         "field": receptive_field,
         "rows": rows,
         "columns": columns,
-        "spatial": _gate(block.spatial),
-        "channel": _gate(block.channel),
+        "spatial": gate(block.spatial),
+        "channel": gate(block.channel),
     }
 
 
-def _gate(gate: np.ndarray) -> str:
+def gate(gate: np.ndarray) -> str:
+    """Its values as little-endian uint16 of 65535 times each, in base64."""
     return _base64(np.rint(gate * 65535.0).astype("<u2"))
 
 

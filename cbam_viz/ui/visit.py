@@ -3,30 +3,60 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
+from ..explain.anatomy import Anatomy, dissect
 from ..explain.explainer import Explainer
 from ..explain.explanation import Explanation
+from .opened import Key, Models
+
+#: Most insides of blocks that are kept. One has up to 20 MB.
+INSIDES = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """One look at one photo, or two. It holds the photos too, whatever becomes of their files.
+    """One look at one photo, or two: the gates. Model and pixels are looked up again when needed.
 
     Attributes:
-        explainer: the model.
+        models: where the model is looked up.
+        model: that looked; they know it by this.
         explanation: of the photo.
         beside: of the second photo, if there is one.
-        example: name of the example that the photo is, if it is one.
+        example, second: names of the examples that the photos are, if they are.
+        name: of the photo's file, without its suffix.
     """
 
-    explainer: Explainer
+    models: Models
+    model: Key
     explanation: Explanation
     beside: Explanation | None = None
     example: str | None = None
+    second: str | None = None
+    name: str = "photo"
+
+    @property
+    def explainer(self) -> Explainer:
+        """The model, opened again where it had to make room for others.
+
+        Raises:
+            WeightsError: it cannot be; a visitor's own is cleared away by now.
+        """
+        return self.models.get(self.model)
 
     @property
     def blocks(self) -> list[str]:
         return [b.name for b in self.explanation.blocks]
+
+    def anatomy(self, block: str) -> Anatomy:
+        """The inside of one of the blocks."""
+        return anatomy(self, block)
+
+
+@lru_cache(INSIDES)
+def anatomy(visit: Visit, block: str) -> Anatomy:
+    """The inside of a block; of what was asked for last, of all visits together, it is kept."""
+    return dissect(visit.explainer, visit.explanation, block)
 
 
 class Desk:

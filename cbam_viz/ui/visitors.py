@@ -9,11 +9,16 @@ does not is handed on as it is.
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from urllib.parse import unquote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+
+from ..explain import decoder
+from . import journal, sessions, storage
+from .words import said
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,15 @@ class Page(gr.Blocks):
     on_mcp_server: Callable[[object], None] | None = None
 
     @property
+    def state_holder(self):
+        return self._state_holder
+
+    @state_holder.setter
+    def state_holder(self, holder) -> None:
+        sessions.bound(holder)
+        self._state_holder = holder
+
+    @property
     def mcp_server_obj(self):
         return self._mcp_server
 
@@ -57,19 +71,38 @@ class Page(gr.Blocks):
         if server is not None and self.on_mcp_server:
             self.on_mcp_server(server)
 
-    async def process_api(self, block_fn, inputs, *args, **kwargs):
-        try:
-            return await super().process_api(block_fn, inputs, *args, **kwargs)
-        except gr.Error:
-            raise
-        except Exception as error:
-            log.exception("a call failed")
-            raise Refused("this could not be done; the fault is the server's") from error
+    async def process_api(self, block_fn, inputs, *args, event_id: str | None = None, **kwargs):
+        event = self._queue.event_ids_to_events.get(event_id or "")
+        if event:  # its client may leave
+            decoder.wanted.set(lambda: event.alive)
+        what = re.sub(r"_\d+$", "", str(block_fn.api_name))
+        with journal.entry(what, event=event) as entry:
+            try:
+                answer = await super().process_api(
+                    block_fn, inputs, *args, event_id=event_id, **kwargs
+                )
+                entry.goes_on = bool(answer.get("is_generating"))
+                return answer
+            except gr.Error:
+                raise
+            except Exception as error:
+                if isinstance(error, OSError) and storage.is_of_full_disk(error):
+                    raise Refused(said("diskFull")) from error
+                log.exception("a call failed")
+                entry.outcome = journal.FAILED
+                raise Refused("this could not be done; the fault is the server's") from error
+            finally:
+                entry.bytes = max(entry.bytes, size_of(inputs))
 
     async def preprocess_data(self, block_fn, inputs, *args, **kwargs):
         if isinstance(inputs, list) and block_fn.api_visibility == "public":
             inputs = inputs + [None] * (len(block_fn.inputs) - len(inputs))  # null: the default
-        if not isinstance(inputs, list) or len(inputs) < len(block_fn.inputs):
+        public = block_fn.api_visibility == "public"
+        if (
+            not isinstance(inputs, list)
+            or len(inputs) < len(block_fn.inputs)
+            or (public and len(inputs) > len(block_fn.inputs))
+        ):
             raise Refused(f"expected are {len(block_fn.inputs)} arguments, as a list")
         check_files(inputs)
         try:
@@ -94,6 +127,28 @@ def check_files(arguments: list) -> None:
     Raises:
         Refused: one is not an upload.
     """
+    for value in _objects(arguments):
+        meta = value.get("meta", {})
+        if not isinstance(meta, dict):
+            raise Refused("the meta of a file must be an object")
+        if value.get("path") is not None:
+            value["path"] = uploaded(value["path"])
+        elif "url" in value:
+            raise Refused(NOT_FETCHED)
+
+
+def size_of(arguments: list) -> int:
+    """Bytes of the files that are named in what a visitor sent, once they are checked."""
+    total = 0
+    for value in _objects(arguments):
+        if isinstance(path := value.get("path"), str):
+            with suppress(OSError, ValueError):
+                total += os.path.getsize(path)
+    return total
+
+
+def _objects(arguments: list) -> Iterator[dict]:
+    """Every object anywhere in what a visitor sent."""
     left = [arguments]
     while left:
         value = left.pop()
@@ -101,13 +156,7 @@ def check_files(arguments: list) -> None:
             left += value
         elif isinstance(value, dict):
             left += value.values()
-            meta = value.get("meta", {})
-            if not isinstance(meta, dict):
-                raise Refused("the meta of a file must be an object")
-            if value.get("path") is not None:
-                value["path"] = uploaded(value["path"])
-            elif "url" in value:
-                raise Refused(NOT_FETCHED)
+            yield value
 
 
 NOT_FETCHED = "an address is not fetched; download the file and upload it"

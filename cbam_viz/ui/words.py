@@ -31,6 +31,11 @@ def both(key: str, **values: object) -> str:
     return in_each({lang: own[key].format_map(escaped) for lang, own in words().items()})
 
 
+def said(key: str, **values: object) -> str:
+    """The words as plain text in every language, for what is shown as it is."""
+    return " / ".join(own[key].format_map(values) for own in words().values())
+
+
 def in_each(texts: dict[str, str]) -> str:
     """HTML of which the style sheet shows the part in the page's language."""
     return "".join(f'<span class="cv-word" lang="{k}">{text}</span>' for k, text in texts.items())

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import urllib.error
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from helpers import EXAMPLES, make_explanation
 from PIL import Image
 
 from cbam_viz import Explainer
+from cbam_viz.explain.interventions import what_if_told
 from cbam_viz.ui.mcp_tool import small_overlay, summary
 
 COFFEE = EXAMPLES / "coffee.jpg"
@@ -35,9 +37,9 @@ def photo(address) -> dict:
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
-def explain(address: str, arguments: list) -> tuple[str, object]:
-    """The event and the data that `/explain` answers."""
-    call = f"{address}gradio_api/call/explain"
+def explain(address: str, arguments: list, function: str = "explain") -> tuple[str, object]:
+    """The event and the data that a function answers."""
+    call = f"{address}gradio_api/call/{function}"
     event = request(call, json.dumps({"data": arguments}).encode())["event_id"]
     with urllib.request.urlopen(f"{call}/{event}") as answer:
         kind, data = answer.read().decode().strip().splitlines()
@@ -76,6 +78,8 @@ def test_null_and_nothing_mean_the_default(more, photo, address, expected):
         ([17, None, None], "a file is an object"),
         ([{"path": "/etc/hostname"}, None, None], "was not uploaded here"),
         ([{"url": "http://example.org/a.jpg"}, None, None], "an address is not fetched"),
+        (["photo", None, 3, 4], "expected are 3 arguments"),
+        (["photo", None, None, None, None], "expected are 3 arguments"),
     ],
 )
 def test_every_wrong_argument_gets_a_sentence(arguments, words, photo, address):
@@ -87,6 +91,63 @@ def test_every_wrong_argument_gets_a_sentence(arguments, words, photo, address):
     assert not any(sign in answer["error"] for sign in ("Traceback", "NoneType", "()", "Error"))
 
 
+GATES = {"layer4.1.spatial": "open", "layer3.0.channel": 0.5}
+
+
+@pytest.mark.parametrize("gates", [GATES, None, {}])
+def test_gates_set_by_hand(gates, photo, address):
+    kind, (answer,) = explain(address, [photo, gates], "what_if")
+    assert kind == "complete"
+    explainer = Explainer.from_pretrained()
+    assert answer == roughly(what_if_told(explainer, COFFEE, gates))
+
+
+def roughly(value):
+    """The same values, of which floats need not agree in the last digit."""
+    if isinstance(value, dict):
+        return {key: roughly(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [roughly(v) for v in value]
+    return pytest.approx(value, abs=2e-3) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize(
+    ("gates", "words"),
+    [
+        ({"layer9.0.spatial": "open"}, "no gate 'layer9.0.spatial'"),
+        ({"layer4.1.spatial": "ajar"}, "the words are: open"),
+        ({"layer4.1.spatial": [[2]]}, "lie in 0..1"),
+        ({"layer4.1.spatial": True}, "cannot be set to True"),
+        ("open", "gates must map"),
+        ("", "gates must map"),
+        (0, "gates must map"),
+        (False, "gates must map"),
+        ([], "gates must map"),
+        ([1], "gates must map"),
+    ],
+)
+def test_gates_that_are_none_get_a_sentence(gates, words, photo, address):
+    kind, answer = explain(address, [photo, gates], "what_if")
+    assert kind == "error"
+    assert words in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({}, "required argument: photo"),
+        ({"model": None}, "required argument: photo"),
+        ({"photo": None, "colour": "red"}, "`colour` is not a valid"),
+        ({"Photo": None}, "`Photo` is not a valid"),
+    ],
+)
+def test_wrong_names_of_arguments_get_a_sentence(named, words, address):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        request(f"{address}gradio_api/call/v2/explain", json.dumps(named).encode())
+    assert refused.value.code == 422
+    assert words in json.load(refused.value)["detail"]
+
+
 def test_the_parameters_have_names_in_the_docs(address):
     with urllib.request.urlopen(f"{address}gradio_api/info") as answer:
         endpoint = json.load(answer)["named_endpoints"]["/explain"]
@@ -95,7 +156,7 @@ def test_the_parameters_have_names_in_the_docs(address):
     assert [r["label"] for r in endpoint["returns"]] == ["explanation"]
 
 
-def call_tool(address: str, *calls: dict) -> tuple[list, list]:
+def call_tool(address: str, *calls: dict, tool: str = "explain") -> tuple[list, list]:
     """The tools there are, and what the one answers to each call."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
@@ -107,7 +168,7 @@ def call_tool(address: str, *calls: dict) -> tuple[list, list]:
         ):
             await session.initialize()
             tools = (await session.list_tools()).tools
-            return tools, [await session.call_tool("explain", call) for call in calls]
+            return tools, [await session.call_tool(tool, call) for call in calls]
 
     with ThreadPoolExecutor(1) as pool:  # this thread may have the browser's event loop
         return pool.submit(asyncio.run, ask()).result()
@@ -126,7 +187,7 @@ def test_a_language_model_gets_little_text_and_a_picture(sent, photo, address, e
         {"photo": sent} | optional,
         {"photo": photo["path"], "top_k": 2, "block": "layer2.0", "gates": True},
     )
-    assert [tool.name for tool in tools] == ["explain"]
+    assert [tool.name for tool in tools] == ["explain", "what_if"]
     assert "attention" in tools[0].description
     assert tools[0].inputSchema["required"] == ["photo"]
     short, same, long = (answer.structuredContent for answer in answers)
@@ -141,6 +202,22 @@ def test_a_language_model_gets_little_text_and_a_picture(sent, photo, address, e
         assert json.loads(text.text) == answer.structuredContent
         assert max(Image.open(BytesIO(base64.b64decode(image.data))).size) == 512
     assert len(answers[0].content[0].text) < 3000
+
+
+def test_a_photo_in_base64_is_read_however_it_is_written(sent, address, expected):
+    content = sent.partition(",")[2]
+    lines = "\n".join(content[i : i + 76] for i in range(0, len(content), 76))
+    photos = [
+        f"data:image/jpeg;base64,{lines}\n",  # as the command base64 wraps it
+        f"DATA:image/jpeg;name=a.jpg;BASE64,{content}",
+        f"data:;base64,{content.replace('+', '-').replace('/', '_').rstrip('=')}",
+        f"  {sent}  ",
+        content,
+    ]
+    _, answers = call_tool(address, *({"photo": photo} for photo in photos))
+    for answer in answers:
+        assert not answer.isError, answer.content[0].text
+        assert answer.structuredContent["predictions"] == expected["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -191,3 +268,14 @@ def test_a_map_that_says_nothing_is_said_to():
     explanation = make_explanation(spatial={"layer4.1": flat}, untrained="drawn at random")
     words = summary(explanation, "layer4.1")["in_words"]
     assert "nearly constant" in words and "drawn at random" in words
+
+
+def test_gates_set_by_hand_by_a_language_model(address, sent):
+    tools, (good, bad) = call_tool(
+        address, {"photo": sent, "gates": GATES}, {"photo": sent, "doors": {}}, tool="what_if"
+    )
+    assert [tool.name for tool in tools] == ["explain", "what_if"]
+    expected = what_if_told(Explainer.from_pretrained(), COFFEE, GATES)
+    assert good.structuredContent == roughly(expected)
+    assert json.loads(good.content[0].text) == good.structuredContent
+    assert bad.isError and "there is no argument 'doors'" in bad.content[0].text

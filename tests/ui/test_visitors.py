@@ -128,9 +128,11 @@ def attacks(path: Path) -> dict[str, object]:
     }
 
 
-def is_secret_told(answer: str) -> bool:
+def is_secret_told(answer: str, own: str = "") -> bool:
+    """Whether an answer has the secret's size, or a picture that is not in ``own``, another one."""
     w, h = SECRET_SIZE
-    return bool(re.search(rf"\b{w}\W+{h}\b", answer)) or "data:image" in answer
+    shown = re.findall(r"data:image[^\"\\]*", answer)
+    return bool(re.search(rf"\b{w}\W+{h}\b", answer)) or any(s not in own for s in shown)
 
 
 @pytest.mark.parametrize("attack", attacks(COFFEE))
@@ -138,7 +140,8 @@ def test_no_file_of_the_server_is_read_by_any_function(attack, http, functions, 
     there = attacks(secret)[attack]
     for name, (index, inputs) in functions.items():
         answers = [by_index(http, index, [there] * inputs), by_name(http, name, [there] * inputs)]
-        assert [a for a in answers if is_secret_told(a)] == [], name
+        own = by_index(http, index, [None] * inputs)  # what the page shows before any photo
+        assert [a for a in answers if is_secret_told(a, own)] == [], name
 
 
 @pytest.mark.parametrize("attack", attacks(COFFEE))
@@ -211,8 +214,9 @@ def test_what_can_be_called(functions):
     """A function that is added has to be safe with any argument, and is named here."""
     assert set(functions) == {
         *("explain", "look_inside", "features", "follow", "tab_names", "summarise"),
-        *("take_photo", "take_second", "take_model", "take_weights", "take_link"),
-        *("pack", "bind", "get", "lambda"),
+        *("take_photo", "take_second", "second_box", "take_model", "take_weights", "take_link"),
+        *("study", "pack", "bind", "get", "lambda"),
+        *("experiment", "experiment_steps", "what_if"),
     }
 
 
@@ -268,28 +272,6 @@ def test_a_request_that_is_too_large_is_not_read(address):
     assert status("/gradio_api/upload", "Content-Length", "300000000") == 413
     assert status("/gradio_api/queue/join", "Content-Length", "5000000") == 413
     assert status("/gradio_api/mcp/", "Content-Length", "95000000") == 413
-
-
-def test_uploads_are_refused_where_there_is_no_room(http, monkeypatch):
-    from cbam_viz.ui import door
-
-    monkeypatch.setattr(door, "QUOTA", 1000)
-    answer = http.post("/gradio_api/upload", files={"files": COFFEE.read_bytes()})
-    assert answer.status_code == 503
-    assert "no room" in answer.text
-
-
-def test_what_was_broken_off_is_deleted_and_the_rest_stays(http, uploads, monkeypatch):
-    from gradio.utils import get_upload_folder
-
-    from cbam_viz.ui import door
-
-    broken_off = Path(get_upload_folder()) / "tmpbrokenoff"
-    broken_off.write_bytes(b"half a pho")
-    monkeypatch.setattr(door, "BROKEN_OFF", -10)
-    http.post("/gradio_api/upload", files={"files": COFFEE.read_bytes()})
-    assert not broken_off.exists()
-    assert Path(uploads[0]).exists()
 
 
 def test_headers(http):
