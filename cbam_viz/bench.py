@@ -5,36 +5,48 @@ Ratios of figures from one run mean something on a noisy machine; the millisecon
 
 import gc
 import io
+import operator
 import os
+import pickle
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.models import resnet18, resnet50
 
+from .explain.class_maps import class_maps
 from .explain.explainer import Explainer
 from .explain.explanation import BlockAttention
-from .explain.grad_cam import grad_cam
 from .explain.photo import Photo
 from .explain.recorder import recorded
 from .explain.view import ModelInput
-from .models.checkpoints import load_checkpoint
+from .models.checkpoints import list_checkpoints, load_checkpoint
 from .models.resnet import resnet50_cbam
 from .render.charts import channel_chart
 from .render.overlay import overlay
+
+if TYPE_CHECKING:
+    from .survey.pieces import Files
 
 #: Size of the photo, as a phone's messenger sends it, and of the picture on the page.
 PHOTO, PAGE = (1024, 768), (1024, 768)
 
 #: What training is measured on, if there are photos.
 RECIPE = "resnet18-cbam-everyday117"
+#: Photos of a piece that a survey is measured on, and how often.
+SURVEYED, TURNS = 128, 3
+#: Pieces, and photos of each, that a survey is measured on with and without a cluster.
+PIECES, PER_PIECE = 12, 64
 
 
 def run(rounds: int, memory: int, data: str | None = None) -> None:
@@ -43,14 +55,19 @@ def run(rounds: int, memory: int, data: str | None = None) -> None:
     Args:
         rounds: of everything in the table.
         memory: over so many explanations its growth is told; 0 for none.
-        data: photos on which the speed of training is told, as `find_photos` takes them.
+        data: photos on which the speed of training and of a survey is told, as
+            `find_labelled_photos` takes them.
     """
     torch.manual_seed(0)
-    bundled = load_checkpoint()
+    bundled = load_checkpoint(RECIPE)  # a ResNet-18, as the plain one beside it
     random50 = Explainer(resnet50_cbam(), name="resnet50-cbam, random weights")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {rounds} rounds")
     if data:  # first: what is wrong with the photos is better known at once
         _training(data)
+        for name in list_checkpoints():
+            _survey(data, name)
+        if find_spec("ray"):
+            _cluster(data)
     for explainer, plain in (
         (Explainer.from_checkpoint(bundled), resnet18()),
         (random50, resnet50()),
@@ -103,7 +120,7 @@ def _table(explainer: Explainer, plain: torch.nn.Module, rounds: int) -> None:
         "redraw one block for the page": lambda: draw(last),
         "overlays of all blocks": lambda: [draw(b) for b in explanation.blocks],
         "channel chart of one block": lambda: channel_chart(last.channel, last.name),
-        "Grad-CAM of the last block": lambda: grad_cam(explainer.model, x, [last.name]),
+        "Grad-CAM of the last block": lambda: class_maps(explainer.model, x, [last.name]),
     }
     times: dict[str, list[float]] = {job: [] for job in jobs}
     for turn in range(rounds + 2):
@@ -116,17 +133,19 @@ def _table(explainer: Explainer, plain: torch.nn.Module, rounds: int) -> None:
     bare = statistics.median(times["our ResNet-CBAM for serving, forward"])
     print(f"\n{explanation.model.name}: photo {photo.size[0]} x {photo.size[1]}, input "
           f"{view.size[0]} x {view.size[1]} px")  # fmt: skip
-    print(f"{'':40}{'median ms':>10}{'x plain':>9}")
+    print(f"{'':40}{'median ms':>10}{'x plain':>9}{'x serving':>11}")
     for job, values in times.items():
         median = statistics.median(values)
-        print(f"{job:40}{median:10.1f}{median / base:9.2f}")
-    pairs = zip(
-        times["the same, gates recorded"],
-        times["our ResNet-CBAM for serving, forward"],
-        strict=True,
-    )
-    added = statistics.median(a - b for a, b in pairs) / bare
-    print(f"recording adds {added:.1%} (median of the differences in turn)")
+        print(f"{job:40}{median:10.1f}{median / base:9.2f}{median / bare:11.2f}")
+
+    def in_turn(compare: Callable[[float, float], float], one: str, other: str) -> float:
+        return statistics.median(map(compare, times[one], times[other]))
+
+    recording = "the same, gates recorded"
+    added = in_turn(operator.sub, recording, "our ResNet-CBAM for serving, forward") / bare
+    share = in_turn(operator.truediv, recording, "Grad-CAM of the last block")
+    print(f"recording adds {added:.1%}; all gates of all blocks take {share:.2f} x Grad-CAM of one "
+          "layer (medians in turn)")  # fmt: skip
 
 
 def _opening() -> None:
@@ -176,6 +195,103 @@ def _training(data: str) -> None:
     print(f"\ntraining by {RECIPE}, {recipe.batch_size} photos of {side} x {side} px a step: "
           f"{fed:.1f} photos/s,\nbare passes forward and backward {bare:.1f} photos/s, "
           f"{ratio:.2f} x (median of the ratios in turn)")  # fmt: skip
+
+
+def _survey(data: str, model: str) -> None:
+    """How fast one core surveys photos, files in and rows out, beside bare forward passes of the
+    same network over the same batches from memory. In seconds of processor time, which other
+    work on the machine does not lengthen."""
+    from .explain.batches import by_shape
+    from .survey.output import ROWS
+    from .survey.surveyor import BATCH, WAITING, Surveyor
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    ratios, rates, sizes = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        (out / ROWS).mkdir()
+        surveyor = Surveyor(load_checkpoint(model), out, "whole", 5)
+        for turn, piece in enumerate(_pieces(data, TURNS + 1, SURVEYED)):
+            began = time.process_time()
+            done, broken = surveyor.survey(turn, piece)
+            surveyed = (time.process_time() - began) / (done - broken)
+            ready = surveyor.prepared(piece, [])
+            batches = [
+                torch.cat([one.tensor for one in batch])
+                for batch in by_shape(ready, lambda one: one.tensor.shape, BATCH, WAITING)
+            ]
+            began = time.process_time()
+            with torch.inference_mode():
+                for batch in batches:
+                    surveyor.explainer.serving(batch)
+            bare = (time.process_time() - began) / (done - broken)
+            if turn:  # the first warms up
+                ratios.append(bare / surveyed)
+                rates.append(1 / surveyed)
+                sizes += [f.stat().st_size / done for f in (out / ROWS).glob(f"*{turn}.parquet")]
+    torch.set_num_threads(threads)
+    print(f"\nsurvey by {model}: {statistics.median(rates):.1f} photos a second of one core, "
+          f"{statistics.median(ratios):.2f} x bare forward passes,\n"
+          f"{statistics.median(sizes) / 1e3:.1f} kB a row (medians of {TURNS})")  # fmt: skip
+
+
+def _pieces(data: str, count: int, photos: int) -> "list[Files]":
+    """Pieces of photos that are spread over all there are."""
+    from .survey.pieces import Files, find_pieces
+
+    paths = [p for piece in find_pieces([data], Path(data, "out")) if isinstance(piece, Files)
+             for p in piece.paths]  # fmt: skip
+    step = max(1, len(paths) // (photos * count))
+    some = [tuple(paths[i::step][:photos]) for i in range(count)]
+    return [Files(paths, (None,) * len(paths)) for paths in some]
+
+
+def _cluster(data: str) -> None:
+    """What it costs to spread a survey: two of Ray's nodes of one core each, on this machine,
+    beside two processes without Ray. From the first piece that is done to the last, so that how
+    long processes take to start does not count; that is told beside it."""
+    from ray.cluster_utils import Cluster
+
+    from .survey.cluster import connected, on_cluster
+    from .survey.output import ROWS
+    from .survey.survey import _in_processes
+
+    root = str(Path(__file__).parents[1])  # Ray's processes start in folders of their own
+    pieces = list(enumerate(_pieces(data, PIECES, PER_PIECE)))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / ROWS).mkdir()
+        settings = pickle.dumps((load_checkpoint(RECIPE), Path(folder), "whole", 5))
+
+        def measured(begin: Callable[[], Generator[tuple[int, int]]]) -> tuple[float, float]:
+            """Photos a second, and seconds until the first piece was done, by when the files of
+            rows were written: Ray holds back what it yields."""
+            began = time.time()
+            with closing(begin()) as done:
+                sum(1 for _ in done)
+            times = sorted(f.stat().st_mtime for f in (Path(folder) / ROWS).iterdir())
+            return PER_PIECE * (len(times) - 1) / (times[-1] - times[0]), times[0] - began
+
+        def alone() -> tuple[float, float]:
+            return measured(lambda: _in_processes(settings, pieces, 2))
+
+        def spread() -> tuple[float, float]:
+            where = {"PYTHONPATH": root}
+            node = {"num_cpus": 1, "env_vars": where}
+            cluster = Cluster(initialize_head=True, head_node_args=node)
+            try:
+                cluster.add_node(num_cpus=1, env_vars=where)
+                with connected(cluster.address):
+                    return measured(lambda: on_cluster(settings, pieces, 2))
+            finally:
+                cluster.shutdown()
+
+        turns = [(alone(), spread()) for _ in range(TURNS)]
+    ratio = statistics.median(ray / own for (own, _), (ray, _) in turns)
+    starts = [statistics.median(start for _, start in side) for side in zip(*turns, strict=True)]
+    print(f"\nsurvey on two Ray nodes of one core each: {ratio:.2f} x two processes without Ray "
+          f"(median of {TURNS} in turn,\nonce the first {PER_PIECE} photos are done, after "
+          f"{starts[1]:.0f} s and {starts[0]:.0f} s)")  # fmt: skip
 
 
 def _memory(explainer: Explainer, photos: int) -> None:

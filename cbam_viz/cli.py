@@ -3,14 +3,20 @@
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .explain.photo_files import find_photos, folder_names
+
+if TYPE_CHECKING:
+    from .explain.explainer import Explainer
+    from .explain.interventions import Setting
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         return arguments.run(arguments)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stdout = None  # what is left in it is not tried again at the end
+        return 141
     except UnicodeError:  # a ValueError too, but never one of our own
         raise
     except (ValueError, OSError) as error:  # our own errors are ValueErrors that explain themselves
@@ -50,14 +59,18 @@ def _parser() -> argparse.ArgumentParser:
         return p
 
     p = command("explain", _explain, "explain photos: predictions and every block's attention")
-    p.add_argument("photos", nargs="+", metavar="PHOTO", help="a file, a folder, or a glob")
-    p.add_argument("--out", type=Path, metavar="DIR", help="write pictures, arrays and JSON here")
+    p.add_argument("photos", nargs="+", metavar="PHOTO", type=_given,
+                   help="a file, a folder, or a glob")  # fmt: skip
+    p.add_argument(
+        "--out", type=_folder, metavar="DIR", help="write pictures, arrays and JSON here"
+    )
     p.add_argument("--json", action="store_true", help="print one JSON object a photo, a line each")
     p.add_argument(
         "--html", action="store_true", help="also write the viewer as one file that works offline"
     )
     _model(p)
-    p.add_argument("--classes", metavar="FILE", help="class names, one a line, if it brings none")
+    p.add_argument("--classes", metavar="FILE", type=_given,
+                   help="class names: one a line, CSV, JSON, YAML; if it brings none")  # fmt: skip
     p.add_argument("--planes", choices=("max-mean", "mean-max"),
                    help="what its spatial attention sees, if nothing tells")  # fmt: skip
     p.add_argument("--activation", choices=("softmax", "sigmoid"),
@@ -66,13 +79,43 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--view", choices=("whole", "crop"), default="whole",
                    help="the whole photo (default) or the evaluation crop")  # fmt: skip
     p.add_argument("--blocks", nargs="+", metavar="NAME", help="only these, e.g. layer4.1")
-    p.add_argument("--mode", default="heat", help="heat (default), multiply, contour or cells")
+    p.add_argument("--mode", default="multiply", help="multiply (default), heat, contour or cells")
     p.add_argument("--colours", default="magma", metavar="TABLE",
                    help="magma (default), viridis, inferno, cividis, turbo or jet")  # fmt: skip
     p.add_argument("--opacity", type=float, metavar="SHARE", help="of the colours, 0 to 1")
     p.add_argument("--scale", help="absolute: 0 to 1 (default); stretched: each map's own range")
     p.add_argument("--keep", type=float, metavar="SHARE",
                    help="of the attention, inside the contour (default 0.5)")  # fmt: skip
+
+    p = command("whatif", _whatif, "set gates by hand and see what changes, or which one matters")
+    p.add_argument("photo", metavar="PHOTO", type=_given, help="a file")
+    p.add_argument("--gate", action="append", default=[], metavar="NAME=SETTING", dest="gates",
+                   help="layer3.1.spatial=open, for example; a setting is open (1), shut (0), "
+                   "half, mean, shuffled, inverted, a number to multiply with, a .npy file of "
+                   "values, or another photo, whose gate is taken; may be given several times. "
+                   "Without any, each gate is set to its mean, alone")  # fmt: skip
+    p.add_argument("--json", action="store_true", help="print one JSON object")
+    _model(p)
+    p.add_argument("--top-k", type=int, default=5, metavar="K", help="predictions (default 5)")
+
+    p = command("survey", _survey, "look at many photos: every block's gates, as Parquet; "
+                "survey report DIR tells what they say")  # fmt: skip
+    p.add_argument("photos", nargs="+", metavar="PHOTOS",
+                   help="files, folders, class folders, globs, Parquet or WebDataset shards; "
+                   "addresses of any of these (s3://, https://, ...); or: report DIR")  # fmt: skip
+    p.add_argument("--out", type=_folder, metavar="DIR",
+                   help="the survey; given again, it goes on where it was stopped")  # fmt: skip
+    p.add_argument("--block", metavar="NAME",
+                   help="report: whose maps it shows by class and photo")  # fmt: skip
+    _model(p)
+    p.add_argument("--top-k", type=int, default=5, metavar="K", help="predictions (default 5)")
+    p.add_argument("--view", choices=("whole", "crop"), default="whole",
+                   help="the whole photo (default) or the evaluation crop")  # fmt: skip
+    p.add_argument("--workers", type=int, metavar="N",
+                   help="processes, of one core each (default: a process a core)")  # fmt: skip
+    p.add_argument("--address", metavar="HOST:PORT",
+                   help="of a Ray cluster that this machine is in, or auto; every machine of it "
+                   "needs this package, and DIR and the photos under the same paths")  # fmt: skip
 
     p = command("serve", _serve, "start the page, its HTTP API and MCP server")
     _model(p)
@@ -88,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
                    help="photos by class, or a data set of torchvision's by its name; for a "
                    'recipe of classes = "imagenet" train/ and val/, each with a labels.json of '
                    "its photos' classes, which train/ can do without")  # fmt: skip
-    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="checkpoint, log, model")
+    p.add_argument(
+        "--out", required=True, type=_folder, metavar="DIR", help="checkpoint, log, model"
+    )
     p.add_argument("--init", metavar="WEIGHTS", help="start from these instead of the recipe's")
     p.add_argument("--plain", action="store_true", help="the same network without its attention")
     p.add_argument("--workers", type=int, metavar="N", help="processes that decode photos")
@@ -104,12 +149,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--objects", type=Path, metavar="DIR",
                    help="the annotated photos, of any classes, where they are not in --data; "
                    "Grad-CAM is then that of the predicted class")  # fmt: skip
-    p.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and plots here")
+    p.add_argument(
+        "--out", type=_folder, metavar="DIR", help="write evaluation.json and plots here"
+    )
 
     p = command("bench", _bench, "measure speed and memory on this machine")
     p.add_argument("--rounds", type=int, default=20, help="of everything in turn (default 20)")
     p.add_argument("--data", metavar="DIR",
-                   help="photos by class; without them training's speed is left out")  # fmt: skip
+                   help="photos by class; without them the speed of training and of a "
+                   "survey is left out")  # fmt: skip
     p.add_argument("--memory", type=int, default=0, metavar="N",
                    help="also explain N photos and tell how much memory grew")  # fmt: skip
     return parser
@@ -118,8 +166,35 @@ def _parser() -> argparse.ArgumentParser:
 def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
+        type=_given,
         help="catalogue name, weights file, folder, or Hub id user/repo[@revision] (default: "
         "the bundled one)",
+    )
+
+
+def _given(text: str) -> str:
+    """A name that is there: of an unset variable ("$PHOTOS") nothing is left, and "" is a path."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
+def _folder(text: str) -> Path:
+    """A folder to write into, that is there or can be made."""
+    folder = Path(_given(text))
+    there = next((p for p in (folder, *folder.absolute().parents) if os.path.lexists(p)), folder)
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{there} is no folder; expected is one to write into")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{there} cannot be written into; choose another folder")
+    return folder
+
+
+def _line(text: object) -> str:
+    """On one line of a terminal: what breaks it, or steers the terminal, as escapes."""
+    return "".join(
+        c if c.isprintable() or "\ud800" <= c <= "\udfff" else c.encode("unicode_escape").decode()
+        for c in str(text)
     )
 
 
@@ -127,7 +202,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .explain.explainer import Explainer
-    from .explain.photo import PhotoError
+    from .explain.photo_errors import PhotoError
     from .files import written_whole
     from .models.receptive_field import receptive_fields
     from .render.export import save
@@ -156,7 +231,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         try:
             explanation = explainer.explain(path, arguments.top_k, arguments.view)
         except PhotoError as error:
-            failed.append(str(error))
+            failed.append(_line(f"{path}: {error}"))  # names may be there twice, in two folders
             continue
         for name in arguments.blocks or ():
             explanation.block(name)  # an unknown name ends it here, before anything is written
@@ -175,12 +250,84 @@ def _explain(arguments: argparse.Namespace) -> int:
             tqdm.write(json.dumps(answer, ensure_ascii=False), file=sys.stdout)  # escapes: `main`
         else:
             likely = ", ".join(f"{p.label} {p.probability:.1%}" for p in explanation.predictions)
-            tqdm.write(f"{path}: {likely}", file=sys.stdout)
+            tqdm.write(_line(f"{path}: {likely}"), file=sys.stdout)
     if arguments.out and len(failed) < len(photos):
         print(f"{len(photos) - len(failed)} written to {arguments.out}", file=sys.stderr)
     for error in failed:
         print(f"not explained: {error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _whatif(arguments: argparse.Namespace) -> int:
+    from .explain.explainer import Explainer
+    from .explain.interventions import what_if_told
+
+    explainer = Explainer.from_pretrained(arguments.model)
+    gates = dict(_gate(explainer, text) for text in arguments.gates)
+    found = what_if_told(explainer, arguments.photo, gates, arguments.top_k)
+    if arguments.json:
+        print(json.dumps(found, ensure_ascii=False))
+    elif gates:
+        print(f"{'class':32} {'before':>8} {'after':>8}   logit")
+        for c in found["classes"]:
+            shares = (f"{c['probability'][when]:8.1%}" for when in ("before", "after"))
+            logits = (f"{c['logit'][when]:.2f}" for when in ("before", "after"))
+            print(f"{c['label']:32.32} {' '.join(shares)}   {' -> '.join(logits)}")
+    else:
+        print(f"logit of {found['label']}: {found['logit']:.2f}; with one gate at its mean it is")
+        for effect in found["effects"]:
+            print(f"{effect['gate']:20} {effect['change']:+.3f}")
+    return 0
+
+
+def _gate(explainer: "Explainer", text: str) -> tuple[str, "Setting"]:
+    """A gate's name and setting, as `interventions.gate_hooks` takes them."""
+    import numpy as np
+
+    from .explain.interventions import WORDS
+
+    name, equals, setting = text.partition("=")
+    if not equals:
+        raise ValueError(f"--gate takes NAME=SETTING, as in layer3.1.spatial=open, not {text!r}")
+    try:
+        return name, float(setting)
+    except ValueError:
+        pass
+    if setting in WORDS or not Path(setting).exists():
+        return name, setting  # what is none is told where all are known
+    if setting.endswith(".npy"):
+        return name, np.load(setting, allow_pickle=False)
+    return name, explainer.explain(setting)
+
+
+def _survey(arguments: argparse.Namespace) -> int:
+    with _with_extra("a survey", "survey"):
+        if arguments.photos[0] == "report" and not arguments.out:
+            from .survey.report import report
+
+            if len(arguments.photos) != 2:
+                raise ValueError("survey report takes the folder of one survey")
+            print(report(arguments.photos[1], arguments.block))
+            return 0
+        from .survey.survey import survey
+
+    if not arguments.out:
+        raise ValueError("a survey is written into a folder; say which with --out DIR")
+    with _with_extra("a survey on a cluster", "survey"):
+        done = survey(
+            arguments.photos,
+            arguments.out,
+            arguments.model,
+            arguments.view,
+            arguments.top_k,
+            arguments.workers,
+            arguments.address,
+        )
+    rate = f", {done.new / done.seconds:.1f} a second" if done.new else ", all of it before"
+    print(f"{done.photos} photos in {done.folder}, {done.new} of them new{rate}")
+    if done.errors:
+        print(f"{done.errors} could not be looked at; their rows say why (error)")
+    return 0
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -207,20 +354,20 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _for_training() -> Iterator[None]:
-    """Say how to get what only training needs, if it is not there."""
+def _with_extra(what: str, extra: str) -> Iterator[None]:
+    """Say how to get what only one thing needs, if it is not there."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"training needs {error.name}, which is not installed; `pip install .[train]` adds it"
+            f"{what} needs {error.name}, which is not installed; `pip install .[{extra}]` adds it"
         ) from error
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from .training.recipe import load_recipe
 
-    with _for_training():
+    with _with_extra("training", "train"):
         from .training.train import train
 
         recipe = load_recipe(arguments.recipe)
@@ -249,6 +396,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from .bench import run
 
-    with _for_training():
+    with _with_extra("training and a survey", "train,survey"):
         run(arguments.rounds, arguments.memory, arguments.data)
     return 0

@@ -1,19 +1,34 @@
-"""How soon a photo's first map is on screen, beside the bare call: `python tests/first_map.py`.
+"""How soon there is something to see: `PYTHONPATH=. python tests/first_map.py`.
 
-Both are timed in one Chromium, in turn, from the end of the upload: until the call `/explain` has
-answered, and until the browser has drawn the first map.
+A fresh visitor's first map, from the start of the page's load, beside an empty page of Gradio's;
+and a photo's first map, from the end of its upload, beside the bare call `/explain`. Each pair is
+timed in one Chromium, in turn.
 """
 
 import shutil
 import statistics
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+import gradio as gr
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from cbam_viz.ui.launch import build, launch_options
 
 PHOTOS = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
 ROUNDS = 4
+VISITS = 9
+
+#: Notes, in ms since the load began, when an element is there: of a canvas, drawn.
+ARRIVAL = """
+const look = () => {
+  const found = document.querySelector('#cv-viewer .cv-map, #empty');
+  const pixels = found?.getContext?.('2d').getImageData(0, 0, found.width || 1, found.height || 1);
+  if (found && (!pixels || pixels.data.some((level) => level))) {
+    requestAnimationFrame(() => setTimeout(() => (window.arrived = performance.now())));
+  } else requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
 
 #: Notes when the map of a new photo is drawn: the frame after its canvas has come.
 WATCH = """() => {
@@ -56,6 +71,35 @@ def first_map(page: Page, photo: Path) -> float:
     return page.evaluate(SINCE_UPLOAD)
 
 
+def arrival(browser: Browser, url: str) -> float:
+    """ms from the start of a fresh visitor's load to what there is to see."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(ARRIVAL)
+    page.goto(url)
+    page.wait_for_function("() => window.arrived", timeout=60_000)
+    took = page.evaluate("() => window.arrived")
+    context.close()
+    return took
+
+
+def first_visits(browser: Browser, url: str) -> None:
+    """Print how long fresh visitors wait, beside those of an empty page."""
+    with gr.Blocks(analytics_enabled=False) as empty:
+        gr.HTML("<p>Nothing</p>", elem_id="empty")
+    _, bare, _ = empty.launch(prevent_thread_lock=True, quiet=True)
+    ours, theirs = [], []
+    for _ in range(VISITS):
+        theirs.append(arrival(browser, bare))
+        ours.append(arrival(browser, url))
+    empty.close()
+    more = statistics.median(o - t for o, t in zip(ours, theirs, strict=True))
+    print(
+        f"first visit {statistics.median(ours):.0f} ms, empty page "
+        f"{statistics.median(theirs):.0f} ms: {more:.0f} ms more (median of {VISITS} pairs)"
+    )
+
+
 def main() -> None:
     served = build()
     _, url, _ = served.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
@@ -63,6 +107,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
+        first_visits(browser, url)
         page = browser.new_page()
         page.goto(url)
         page.wait_for_selector("#cv-photo input[type=file]", state="attached")

@@ -3,16 +3,18 @@ gates."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 
+from cbam_viz.explain.explainer import Explainer
 from cbam_viz.explain.explanation import BlockAttention, Explanation, ModelFacts, Prediction
 from cbam_viz.explain.photo import Photo
 from cbam_viz.explain.view import View
-from cbam_viz.models.checkpoints import Preprocessing
+from cbam_viz.models.preprocessing import Preprocessing
 from cbam_viz.models.resnet import ResNetCBAM
 from cbam_viz.render.overlay import DEFAULT, Look, overlay, resized
 
@@ -76,6 +78,7 @@ def make_explanation(
     return Explanation(
         photo=Photo(photo),
         predictions=predictions,
+        logits=np.log([p.probability for p in predictions], dtype=np.float32),
         blocks=tuple(attention),
         view=seen,
         model=ModelFacts("made-up", "0" * 64, untrained),
@@ -144,3 +147,10 @@ def folded(plain: nn.Module) -> dict[str, np.ndarray]:
             arrays[f"{name}.weight"] = (conv.weight * scale[:, None, None, None]).detach().numpy()
             arrays[f"{name}.bias"] = (norm.bias - norm.running_mean * scale).detach().numpy()
     return arrays | {f"fc.{k}": v.detach().numpy() for k, v in plain.fc.named_parameters()}
+
+
+def visit_of(explainer: Explainer, explanation: Explanation):
+    """A visit to the page whose model is at hand."""
+    from cbam_viz.ui.visit import Visit  # with it comes all of Gradio
+
+    return Visit(SimpleNamespace(get=lambda _: explainer), explainer.facts.name, explanation)

@@ -15,6 +15,7 @@ from PIL import Image
 
 import cbam_viz
 from cbam_viz import cli
+from cbam_viz.explain.interventions import gate_names, what_if_told
 from cbam_viz.explain.photo_files import find_photos
 from cbam_viz.models.resnet import ResNetCBAM
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory) -> Path:
 def test_version_and_help():
     assert run("--version").stdout == f"cbam-viz {cbam_viz.__version__}\n"
     words = run("--help").stdout
-    for command in ("explain", "serve", "models", "train", "evaluate", "bench"):
+    for command in ("explain", "whatif", "survey", "serve", "models", "train", "evaluate", "bench"):
         assert command in words
     assert "Convolutional Block Attention Module" in words
 
@@ -137,6 +138,19 @@ def test_training_and_judging_say_what_is_wrong(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_survey_says_what_is_wrong_with_it(tmp_path):
+    done = run("survey", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr == f"cbam-viz: no photos in {tmp_path}\n"
+    assert not (tmp_path / "out").exists()
+    done = run("survey", tmp_path)
+    assert done.returncode == 1 and "say which with --out DIR" in done.stderr
+    done = run("survey", "report", tmp_path)
+    assert done.returncode == 1 and "holds no survey" in done.stderr
+    done = run("survey", "report")
+    assert done.returncode == 1 and "the folder of one survey" in done.stderr
+
+
 def test_models_are_listed():
     done = run("models")
     assert done.returncode == 0
@@ -185,11 +199,11 @@ def test_a_named_file_that_is_no_photo_is_an_error_and_an_empty_photo_is_one_too
     assert run("explain", tmp_path).stderr.startswith("cbam-viz: no photos in ")
     done = run("explain", tmp_path / "notes.txt")
     assert done.returncode == 1
-    assert "not explained: " in done.stderr
+    assert f"not explained: {tmp_path / 'notes.txt'}: " in done.stderr
     (tmp_path / "lost.jpg").touch()
     done = run("explain", tmp_path)
     assert done.returncode == 1
-    assert "lost.jpg" in done.stderr
+    assert f"not explained: {tmp_path / 'lost.jpg'}: " in done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437"])
@@ -214,6 +228,68 @@ def test_the_terminals_encoding_stops_nothing(encoding, tmp_path):
     assert len(lines.stdout.splitlines()) == 3
     assert "\\u732b.jpg" in lines.stdout
     assert "\\udce9.jpg" in lines.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explain", ""], "the name is empty"),  # "$PHOTO" of a variable that is not set
+        (["explain", "a.jpg", "--model", ""], "--model: the name is empty"),
+        (["explain", "a.jpg", "--classes", " "], "--classes: the name is empty"),
+        (["explain", "a.jpg", "--out", ""], "--out: the name is empty"),
+        (["whatif", ""], "the name is empty"),
+        (["explain", "a.jpg", "--out", "file"], "file is no folder"),
+        (["explain", "a.jpg", "--out", "file/below/it"], "file is no folder"),
+        (["explain", "a.jpg", "--out", "lost"], "lost is no folder"),
+        (["evaluate", "--data", ".", "--out", "file"], "file is no folder"),
+        (["survey", ".", "--out", "file"], "file is no folder"),
+    ],
+)
+def test_what_leads_nowhere_is_told_before_anything_is_done(
+    arguments, words, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "lost").symlink_to(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["https://example.org/a.jpg", "s3://bucket/a.jpg", "data:image/png;,"]
+)
+def test_an_address_is_said_to_be_one(name, capsys):
+    assert cli.main(["explain", name]) == 1
+    assert "an address is not fetched" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [3, 5000])
+@pytest.mark.parametrize("reader", ["true", "head -c 3"])
+def test_who_reads_no_further_hears_nothing(reader, count):
+    code = (
+        "import sys; from cbam_viz import cli\n"
+        f"cli._models = lambda _: [print('x' * 99) for _ in range({count})] and 0\n"
+        "sys.exit(cli.main(['models']))"
+    )
+    done = subprocess.run(
+        f'"{sys.executable}" -c "$CODE" | {reader}', shell=True, capture_output=True, cwd=ROOT,
+        env=os.environ | {"CODE": code},
+    )  # fmt: skip
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "name", ["two\nlines.jpg", "\x1b[31mred.jpg", "\u202egpj.jpg", "tab\t.jpg"]
+)
+def test_each_photo_is_one_line_and_none_steers_the_terminal(name, tmp_path, capsys):
+    shutil.copy(EXAMPLES / "coffee.jpg", tmp_path / name)
+    (tmp_path / f"no {name}").write_bytes(b"x")
+    assert cli.main(["explain", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(err.splitlines()) == 1
+    assert (out + err).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
@@ -259,3 +335,24 @@ def test_serve_listens_where_gradio_is_told_to(monkeypatch):
         {"server_name": None, "server_port": None},
         {"server_name": "0.0.0.0", "server_port": 8000},
     ]
+
+
+def test_what_if(tmp_path):
+    """One process for all settings there are, one for which gate matters, one for a wrong one."""
+    photo, other, values = EXAMPLES / "coffee.jpg", EXAMPLES / "barn.jpg", tmp_path / "half.npy"
+    explainer = cbam_viz.Explainer.from_pretrained()
+    gates = {
+        "layer4.1.spatial": "shut",
+        "layer3.0.channel": 0.5,
+        "layer2.1.channel": np.full(128, 0.5, np.float32),
+        "layer3.1.spatial": explainer.explain(other),
+    }
+    np.save(values, gates["layer2.1.channel"])
+    settings = ["shut", "0.5", values, other]
+    given = [f"--gate={name}={setting}" for name, setting in zip(gates, settings, strict=True)]
+    found = json.loads(run("whatif", photo, "--json", *given).stdout)
+    assert found == what_if_told(explainer, photo, gates)
+    words = run("whatif", photo).stdout.splitlines()
+    assert [line.split()[0] for line in words[1:]] == gate_names(explainer.model)
+    wrong = run("whatif", photo, "--gate", "layer4.1.spatial")
+    assert wrong.returncode == 1 and "NAME=SETTING" in wrong.stderr
