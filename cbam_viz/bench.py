@@ -249,8 +249,9 @@ def _pieces(data: str, count: int, photos: int) -> "list[Files]":
 
 def _cluster(data: str) -> None:
     """What it costs to spread a survey: two of Ray's nodes of one core each, on this machine,
-    beside two processes without Ray. From the first piece that is done to the last, so that how
-    long processes take to start does not count; that is told beside it."""
+    beside one of two cores, and beside two processes without Ray. From the first piece that is
+    done to the last, so that how long processes take to start does not count; that is told beside
+    it."""
     from ray.cluster_utils import Cluster
 
     from .survey.cluster import connected, on_cluster
@@ -272,26 +273,31 @@ def _cluster(data: str) -> None:
             times = sorted(f.stat().st_mtime for f in (Path(folder) / ROWS).iterdir())
             return PER_PIECE * (len(times) - 1) / (times[-1] - times[0]), times[0] - began
 
-        def alone() -> tuple[float, float]:
-            return measured(lambda: _in_processes(settings, pieces, 2))
-
-        def spread() -> tuple[float, float]:
-            where = {"PYTHONPATH": root}
-            node = {"num_cpus": 1, "env_vars": where}
-            cluster = Cluster(initialize_head=True, head_node_args=node)
+        def nodes(*cores: int) -> tuple[float, float]:
+            cluster = Cluster()
             try:
-                cluster.add_node(num_cpus=1, env_vars=where)
+                for count in cores:
+                    cluster.add_node(num_cpus=count, env_vars={"PYTHONPATH": root})
                 with connected(cluster.address):
                     return measured(lambda: on_cluster(settings, pieces, 2))
             finally:
                 cluster.shutdown()
 
-        turns = [(alone(), spread()) for _ in range(TURNS)]
-    ratio = statistics.median(ray / own for (own, _), (ray, _) in turns)
+        def processes() -> tuple[float, float]:
+            return measured(lambda: _in_processes(settings, pieces, 2))
+
+        turns = [(nodes(1, 1), nodes(2), processes()) for _ in range(TURNS)]
+
+    def ratio(other: int) -> float:
+        return statistics.median(turn[0][0] / turn[other][0] for turn in turns)
+
     starts = [statistics.median(start for _, start in side) for side in zip(*turns, strict=True)]
-    print(f"\nsurvey on two Ray nodes of one core each: {ratio:.2f} x two processes without Ray "
-          f"(median of {TURNS} in turn,\nonce the first {PER_PIECE} photos are done, after "
-          f"{starts[1]:.0f} s and {starts[0]:.0f} s)")  # fmt: skip
+    print(
+        f"\nsurvey on two Ray nodes of one core each: {ratio(1):.2f} x one of two cores,\n"
+        f"{ratio(2):.2f} x two processes without Ray (medians of {TURNS} in turn, from the first "
+        f"{PER_PIECE} photos on,\nwhich were done after "
+        f"{', '.join(f'{start:.0f}' for start in starts)} s)"
+    )
 
 
 def _memory(explainer: Explainer, photos: int) -> None:

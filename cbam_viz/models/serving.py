@@ -13,8 +13,8 @@ from .resnet import ResNetCBAM
 def for_serving(model: ResNetCBAM) -> ResNetCBAM:
     """A copy whose batch norms are folded into the convolutions, in channels-last memory.
 
-    In eval mode a batch norm is a scale and a shift of the convolution before it. The weights of
-    the trunk's 3x3 convolutions lie as the processor wants them, see `_Packed`. The copy's
+    In eval mode a batch norm is a scale and a shift of the convolution before it. The trunk's 3x3
+    convolutions keep their weights as the processor wants them, see `_Packed`. The copy's
     logits and gates equal the model's to about 1e-5 relative; it cannot be trained any more. The
     model itself is left as it was.
     """
@@ -38,40 +38,49 @@ def for_serving(model: ResNetCBAM) -> ResNetCBAM:
             for name, module in list(owner.named_children()):
                 # What a 1x1 convolution wants depends on the photo's size; as it is, it is fast.
                 if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
-                    setattr(owner, name, _Packed.of(module))
+                    setattr(owner, name, _Packed(module))
     return model
 
 
 class _Packed(nn.Module):
-    """A convolution whose weights are laid out once, not anew in each pass.
+    """A convolution that lays its weights out once for photos of one size, not in each pass.
 
-    torch hands oneDNN the weights as they lie, and for one photo laying them out takes a fifth of
-    the time. These are the operators that torch's own compiler puts in the place of a convolution
-    with constant weights; they are not documented, so `_can_pack` tries them first.
+    torch hands oneDNN the weights as they lie, and for one photo laying them out takes a tenth
+    (AVX2) to a fifth (AVX-512) of a ResNet-18's pass. Which layout is wanted depends on the
+    processor, the size of the input and the threads, and weights in the layout of another size are
+    put right, in each pass, by code that takes ten times as long as all the rest. So that of the
+    last size is kept, for one photo at a time; among several it does not show.
+
+    These are the operators that torch's own compiler puts in the place of a convolution with
+    constant weights; they are not documented, so `_can_pack` tries them first.
 
     Args:
-        weight, bias: of the convolution; float32, on the CPU.
-        geometry: its padding, stride, dilation and groups.
+        conv: float32, on the CPU.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: tuple):
+    def __init__(self, conv: nn.Conv2d):
         super().__init__()
-        self.bias, self.geometry = bias, geometry
-        # No buffer: such a tensor cannot be moved or saved as others are.
-        self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, None)
+        self.conv = conv
+        self._last: tuple[tuple, Tensor | None] = ((), None)
 
-    @classmethod
-    def of(cls, conv: nn.Conv2d) -> "_Packed":
-        geometry = conv.padding, conv.stride, conv.dilation, conv.groups
-        return cls(conv.weight.detach(), conv.bias, geometry)
-
-    def __reduce__(self) -> tuple:
-        """Copied and pickled as it was."""
-        return _Packed, (self.packed.to_dense(), self.bias, self.geometry)
+    def __getstate__(self) -> dict:
+        """To be copied and pickled: weights that are laid out can be neither."""
+        return self.__dict__ | {"_last": ((), None)}
 
     def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        if len(x) != 1:
+            return conv(x)
+        geometry = conv.padding, conv.stride, conv.dilation, conv.groups
+        wanted = x.shape, torch.get_num_threads()
+        last, weight = self._last  # both at once: another thread may put others there
+        if last != wanted:
+            weight = torch.ops.mkldnn._reorder_convolution_weight(
+                conv.weight, *geometry, list(x.shape)
+            )
+            self._last = wanted, weight
         return torch.ops.mkldnn._convolution_pointwise(
-            x, self.packed, self.bias, *self.geometry, "none", [], ""
+            x, weight, conv.bias, *geometry, "none", [], ""
         )
 
 
@@ -83,7 +92,8 @@ def _can_pack() -> bool:
     for parameter in conv.parameters():
         parameter.normal_(generator=generator)
     x = torch.randn(1, 8, 12, 12, generator=generator)
+    packed = _Packed(conv)
     try:
-        return torch.allclose(_Packed.of(conv)(x), conv(x), atol=1e-4)
+        return all(torch.allclose(packed(x), conv(x), atol=1e-4) for _ in range(2))
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False

@@ -50,14 +50,37 @@ def test_packed_convolutions_give_what_plain_ones_do(monkeypatch):
     packed = for_serving(model)
     monkeypatch.setattr(serving_module, "_can_pack", lambda: False)
     plain = for_serving(model)
-    assert all(m.kernel_size == (1, 1) or m.out_channels == 1
-               for m in packed.modules() if isinstance(m, nn.Conv2d))  # fmt: skip
+    assert not isinstance(packed.layer1[0].conv1, nn.Conv2d)
     assert isinstance(plain.layer1[0].conv1, nn.Conv2d)
-    for shape in ((1, 3, 32, 32), (1, 3, 160, 213), (3, 3, 100, 64)):
+    for shape in ((1, 3, 32, 32), (1, 3, 160, 213), (3, 3, 100, 64), (1, 3, 32, 32)):
         for form in (torch.channels_last, torch.contiguous_format):
             x = torch.randn(shape).contiguous(memory_format=form)
             expected = plain(x)
             assert (packed(x) - expected).norm() / expected.norm() < 1e-5
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def test_weights_lie_as_the_processor_wants_them_whatever_the_size(threads, capfd):
+    """The processor's library tells what it does: in a second pass it lays out no 3x3 weights."""
+    torch.manual_seed(0)
+    serving = for_serving(resnet18_cbam(num_classes=3))
+    for side, count in ((32, 1), (64, 1), (224, 1), (97, 1), (224, 2)):
+        threads(count)
+        x = torch.randn(1, 3, side, side)
+        expected = serving(x)
+        capfd.readouterr()
+        with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+            assert torch.equal(serving(x), expected)
+        told = capfd.readouterr().out.splitlines()
+        assert any("convolution" in line and "kh3" in line for line in told), told
+        assert not [line for line in told if ",reorder," in line and "x3x3," in line]
 
 
 @torch.inference_mode()
