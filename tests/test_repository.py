@@ -58,6 +58,21 @@ def test_every_local_link_of_the_readme_leads_somewhere():
         assert (ROOT / target).exists(), target
 
 
+def test_every_file_that_a_document_names_is_there():
+    documents = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    documents += [ROOT / "Dockerfile", *(ROOT / "deploy").iterdir()]
+    documents += (ROOT / "weights").glob("*/README.md")
+    named = {
+        (document.name, path)
+        for document in documents
+        for path in re.findall(
+            r"\b(?:tests|cbam_viz|assets|deploy)/[\w./-]*\w", document.read_text("utf-8")
+        )
+    }
+    assert len(named) > 20
+    assert not [(name, path) for name, path in named if not (ROOT / path).exists()]
+
+
 def test_the_package_takes_what_the_space_pins_and_names_the_same():
     """Ranges in pyproject.toml, exact versions in requirements.txt."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
