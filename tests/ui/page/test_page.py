@@ -147,7 +147,9 @@ def test_the_last_photo_wins(tab):
     """A second photo before the first is done."""
     for words in ("dahlia", "thin object", "Nothing the network knows", "One clear object"):
         tab.locator("#cv-examples").get_by_role("button", name=words).click()
-    tab.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('600 × 400')")
+    tab.wait_for_function(
+        "document.querySelector('.cv-status')?.innerText.includes('600 × 400')", timeout=120_000
+    )
     tab.wait_for_timeout(2000)
     assert "600 × 400" in tab.locator(".cv-status").inner_text()
     assert predicted(tab) == Explainer.from_pretrained().explain(COFFEE).predictions[0].label
