@@ -242,7 +242,9 @@ def test_16_bit_files_arrive_as_they_are_on_the_page_too(tab, tmp_path):
         "document.querySelector('.cv-status')?.innerText.includes('300 × 200')", timeout=60_000
     )
     expected = Explainer.from_pretrained().explain(tmp_path / "deep.png").predictions[0]
-    expect(tab.locator("#cv-summary li span").first).to_have_text(expected.label)
+    expect(tab.locator("#cv-summary li span").first).to_have_text(
+        expected.label, use_inner_text=True
+    )
     share = tab.locator("#cv-summary li b").first.inner_text()
     assert float(share.removesuffix("%")) == pytest.approx(100 * expected.probability, abs=0.06)
 
