@@ -36,7 +36,7 @@ def for_serving(model: ResNetCBAM) -> ResNetCBAM:
     if _can_pack():
         for owner in (model, *model.residual_blocks().values()):
             for name, module in list(owner.named_children()):
-                # What a 1x1 convolution wants depends on the photo's size; as it is, it is fast.
+                # To pack 1x1 ones too takes twice the memory, and a few hundredths off the time.
                 if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
                     setattr(owner, name, _Packed(module))
     return model

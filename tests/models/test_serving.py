@@ -11,7 +11,7 @@ from torch import nn
 from cbam_viz.explain.recorder import recorded
 from cbam_viz.models import serving as serving_module
 from cbam_viz.models.resnet import resnet18_cbam, resnet50_cbam
-from cbam_viz.models.serving import for_serving
+from cbam_viz.models.serving import _Packed, for_serving
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,13 @@ def test_packed_convolutions_give_what_plain_ones_do(monkeypatch):
     packed = for_serving(model)
     monkeypatch.setattr(serving_module, "_can_pack", lambda: False)
     plain = for_serving(model)
-    assert not isinstance(packed.layer1[0].conv1, nn.Conv2d)
-    assert isinstance(plain.layer1[0].conv1, nn.Conv2d)
+    trunk = {
+        name
+        for name, m in plain.named_modules()
+        if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1) and m.out_channels > 1
+    }
+    assert trunk == {name for name, m in packed.named_modules() if isinstance(m, _Packed)}
+    assert len(trunk) == 17  # the stem's, and two of each of eight blocks
     for shape in ((1, 3, 32, 32), (1, 3, 160, 213), (3, 3, 100, 64), (1, 3, 32, 32)):
         for form in (torch.channels_last, torch.contiguous_format):
             x = torch.randn(shape).contiguous(memory_format=form)

@@ -18,8 +18,13 @@ def give(page, photo: Path) -> None:
     )
 
 
+def likeliest(page):
+    """Where the name of the likeliest class stands."""
+    return page.locator("#cv-summary li span").first
+
+
 def predicted(page) -> str:
-    return page.locator("#cv-summary li span").first.inner_text().strip()
+    return likeliest(page).inner_text().strip()
 
 
 def choose(radio) -> None:
