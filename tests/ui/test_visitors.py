@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import re
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -59,9 +60,14 @@ def uploads(http) -> list[str]:
     return http.post("/gradio_api/upload", files={"files": COFFEE.read_bytes()}).json()
 
 
-def finished(http, stream: str) -> str:
+def finished(http, stream: str, seconds: float = 120) -> str:
     """Everything that is said until the call is done: the stream ends then."""
-    return http.get(stream).text
+    end, said = time.monotonic() + seconds, ""
+    with http.stream("GET", stream) as answer:
+        for text in answer.iter_text():  # something comes every 15 s, if only to say it goes on
+            said += text
+            assert time.monotonic() < end, f"not done after {seconds} s: {said!r:.500}"
+    return said
 
 
 def by_index(http, index: int, data: list, session: str | None = None, **more) -> str:
