@@ -230,8 +230,6 @@ class Handlers:
         if visit.beside:
             second = viewer.payload(visit.beside, fields, explainer.open_at)
             second["photo"]["name"] = visit.second
-        name = explainer.facts.name
-        catalogued = name in self.models.named.names
         same = before is not None and before.model == visit.model
         return (
             "",
@@ -240,13 +238,18 @@ class Handlers:
             gr.HTML(photo, second=second),
             pieces.table(explanation),
             gr.Dropdown(visit.blocks, value=block if block in visit.blocks else explainer.open_at),
-            name,
-            {
-                "photo": visit.example,
-                "second": visit.second,
-                "model": name if catalogued else None,
-            },
+            explainer.facts.name,
+            self._link(visit),
         )
+
+    def _link(self, visit: Visit) -> dict:
+        """What of a visit a link names; None for a visitor's own photo or model."""
+        name = visit.explanation.model.name
+        return {
+            "photo": visit.example,
+            "second": visit.second,
+            "model": name if name in self.models.named.names else None,
+        }
 
     def look_inside(self, desk: Desk, block: str, wanted: bool):
         """The parts of one block, if its tab is the one in view."""
@@ -291,7 +294,10 @@ class Handlers:
         return pieces.summary(explanation, self.models.named.opened, most)
 
     def follow(self, link: dict, desk: Desk):
-        """What a link names: example photos, model, tab; what it does not name stays."""
+        """What a link names: example photos, model, tab; what it does not name stays.
+
+        First comes its number: by it the browser knows which of its links an answer is to.
+        """
         keys = "photo", "second", "model", "tab", "language"
         said = link if isinstance(link, dict) else {}
         photo, second, model, tab, language = (
@@ -303,6 +309,7 @@ class Handlers:
         if photo == desk.visit.example or photo not in EXAMPLE_FILES:
             photo = ""
         return (
+            said.get("number"),
             photo,
             second if second in EXAMPLE_FILES else "",
             model or gr.skip(),
@@ -311,7 +318,16 @@ class Handlers:
             *self.tab_names(language),
         )
 
-    def take_link(self, example: str, second: str, name: str, desk: Desk, block: str, most: int):
+    def take_link(
+        self,
+        number: int | None,
+        example: str,
+        second: str,
+        name: str,
+        desk: Desk,
+        block: str,
+        most: int,
+    ):
         """Explain what a link names, in one go: examples' names, or none, and a model's."""
 
         def look(visit: Visit) -> Visit:
@@ -326,7 +342,8 @@ class Handlers:
                 visit = replace(visit, beside=None, second=None)
             return visit
 
-        return self._looked(desk, look, block, most)
+        *shown, _ = self._looked(desk, look, block, most)
+        return *shown, self._link(desk.visit) | {"number": number}
 
     def second_box(self, example: str, photo: str | None) -> str | None:
         """What a link puts into the second photo's box; what was uploaded into it stays there."""

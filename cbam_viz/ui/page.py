@@ -82,6 +82,7 @@ def _hidden(handlers: Handlers) -> dict:
         "in_view": gr.Textbox(visible=False),  # name of the viewer's block
         "state": gr.Textbox(visible=False),  # the viewer's, as JSON
         "language": gr.Textbox(visible=False),
+        "number": gr.Number(visible=False),  # of the link that is followed
         "linked_photo": gr.Textbox(visible=False),  # name of an example
         "linked_second": gr.Textbox(visible=False),
         # What a box shows in the place of a file that no browser does. Not the box itself: what is
@@ -222,11 +223,12 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     first = {"fn": lambda sample: sample and sample[0], **PRIVATE}
     pick = p.examples.click(inputs=p.examples, outputs=p.photo, **first)
     pick_second = p.second_examples.click(inputs=p.second_examples, outputs=p.second, **first)
-    named = [p.linked_photo, p.linked_second, p.chosen]
+    named = [p.number, p.linked_photo, p.linked_second, p.chosen]
     linked = [*named, p.tabs, p.inside_wanted, *_tabs(p)]
     following = {"fn": handlers.follow, "inputs": [p.link, p.desk], "outputs": linked, **PRIVATE}
     began = page.load(js="(_, ...more) => [CbamPage.begin(), ...more]", **following)
-    moved = p.header.submit(js="(_, ...more) => [CbamPage.asked(), ...more]", **following)
+    asked = "(_, ...more) => [CbamPage.asked(), ...more]"
+    moved = p.header.submit(js=asked, trigger_mode="always_last", **following)
     # The photo that is shown stays, if the link names none.
     for followed in (began, moved):
         followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **PRIVATE)
@@ -256,6 +258,8 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     for followed in (began, moved):
         looked = followed.success(handlers.take_link, [*named, *now], **looking)
         looked.then(**arrived_by_link).then(**looking_inside, **viewers_block)
+        for step in (followed, looked):
+            step.failure(None, p.link, None, js="(link) => CbamPage.unfollowed(link)", **PRIVATE)
 
     leave = "() => CbamPage.note({ tab: null })"
     p.outside_tab.select(lambda: False, None, p.inside_wanted, js=leave, **PRIVATE)

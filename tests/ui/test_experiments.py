@@ -128,7 +128,7 @@ def tab(browser, address):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.goto(address)
-    page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000)
+    page.wait_for_selector("#cv-viewer .cv-map")
     yield page
     page.close()
     assert complaints == []
@@ -144,7 +144,7 @@ def answered(page, part: str, before: str | None = None) -> str:
     shown = f"#cv-experiments .{part}[data-answered]"
     if before:
         shown += f":not([data-answered='{before}'])"
-    page.wait_for_selector(shown, timeout=60_000)
+    page.wait_for_selector(shown)
     return page.get_attribute(shown, "data-answered")
 
 
@@ -267,7 +267,7 @@ def test_every_other_experiment_answers_on_a_photo_of_ones_own(tab, explainer, t
             tab.get_by_label("The other model").fill("resnet18-cbam-everyday117")
         if button:
             tab.get_by_role("button", name=button, exact=True).click()
-        tab.wait_for_selector("#cv-experiments section[data-answered]", timeout=90_000)
+        tab.wait_for_selector("#cv-experiments section[data-answered]")
         shown[part] = tab.locator("#cv-experiments section").inner_text().replace("−", "-")
     found = change_photo(explainer, own, {"kind": "flip"})
     assert all(f"{f.correlation:.3f}" in shown["photo"] for f in found.followed if f.correlation)
@@ -314,7 +314,7 @@ def test_nothing_runs_on_for_nobody(browser, address, monkeypatch, end):
     monkeypatch.setitem(experiments.STEPS, "effects", slow)
     page = browser.new_page()
     page.goto(address)
-    page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000)
+    page.wait_for_selector("#cv-viewer .cv-map")
     page.get_by_role("tab", name="Experiments").click()
     answered(page, "ce-gates")
     page.locator("#cv-experiments input[value=effects]").check(force=True)

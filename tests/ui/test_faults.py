@@ -65,14 +65,14 @@ def test_a_model_that_is_on_its_way_is_no_wrong_name():
 def test_a_part_that_was_lost_is_fetched_again(browser, address):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(address)
-    page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000)
+    page.wait_for_selector("#cv-viewer .cv-map")
     for part in ("**/experiments.js*", "**/experiments.css*"):
         page.route(part, lambda route: route.abort())
     page.get_by_role("tab", name="Experiments").click()
     alert = page.locator("#cv-experiments [role=alert]")
-    alert.wait_for(timeout=60_000)
+    alert.wait_for()
     page.unroute("**/experiments.js*")  # without its style sheet it does what it can
     page.locator("#cv-experiments").get_by_role("button", name="Try again").click()
-    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]", timeout=60_000)
+    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]")
     assert alert.count() == 0
     page.close()

@@ -41,7 +41,7 @@ def open_page(browser, address):
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address + hash)
-        page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000, state="attached")
+        page.wait_for_selector("#cv-viewer .cv-map", state="attached")
         page.wait_for_selector("#cv-photo input[type=file]", state="attached")
         return page
 
@@ -58,7 +58,7 @@ def hand_over(page, how: str, file: Path, selector: str = "#cv-viewer", kind: st
 
 def is_explained(page, photo: Path, size: str) -> None:
     """Wait for the photo's size among the facts, and compare the first prediction."""
-    page.locator(".cv-status", has_text=size).wait_for(timeout=60_000)
+    page.locator(".cv-status", has_text=size).wait_for()
     expected = Explainer.from_pretrained().explain(photo).predictions[0].label
     assert page.locator("#cv-summary li span").first.inner_text().strip() == expected
 
@@ -88,7 +88,7 @@ def test_what_is_no_photo_is_refused_in_words_wherever_it_is_dropped(open_page, 
     (tmp_path / "notes.txt").write_text("no photo")
     page = open_page()
     hand_over(page, "drop", tmp_path / "notes.txt", "body", "text/plain")
-    page.get_by_role("alert").filter(has_text="cannot be shown").wait_for(timeout=60_000)
+    page.get_by_role("alert").filter(has_text="cannot be shown").wait_for()
     assert page.locator("#cv-viewer .cv-map").count()  # what was there stays
 
 
@@ -110,7 +110,7 @@ def test_what_is_dropped_on_the_second_box_is_the_second_photo(open_page):
     page.get_by_text("A second photo").click()
     page.wait_for_selector("#cv-second input[type=file]", state="attached")
     hand_over(page, "drop", COFFEE, "#cv-second", "image/jpeg")
-    page.locator(".cv-map").nth(1).wait_for(timeout=60_000)
+    page.locator(".cv-map").nth(1).wait_for()
     assert "600 × 400" not in page.locator(".cv-status").inner_text()
 
 
@@ -137,23 +137,23 @@ def test_on_the_phone_the_result_comes_into_view(open_page):
     page.wait_for_timeout(1500)
     assert page.evaluate("scrollY") == 0  # the example that comes with the page moves nothing
     page.set_input_files("#cv-photo input[type=file]", COFFEE)
-    page.wait_for_function(f"Math.abs({top}) < 100", timeout=60_000)
+    page.wait_for_function(f"Math.abs({top}) < 100")
 
 
 def test_the_second_photo_and_the_pin_are_in_the_link(open_page):
     page = open_page()
     page.get_by_text("A second photo").click()
     page.locator("#cv-second-examples").get_by_role("button").nth(2).click()
-    page.locator(".cv-map").nth(1).wait_for(timeout=60_000)
+    page.locator(".cv-map").nth(1).wait_for()
     page.locator(".cv-surface").first.click(position={"x": 60, "y": 40})
     page.wait_for_function("location.hash.includes('pin=') && location.hash.includes('second=')")
     pinned = page.locator(".cv-read-pinned").inner_text()
     opened = open_page(page.evaluate("location.hash"))
-    opened.locator(".cv-map").nth(1).wait_for(timeout=60_000)
+    opened.locator(".cv-map").nth(1).wait_for()
     assert opened.locator(".cv-read-pinned").inner_text() == pinned
     # "Back" leads to the view with one photo.
     page.go_back()
-    page.locator(".cv-map").nth(1).wait_for(state="hidden", timeout=60_000)
+    page.locator(".cv-map").nth(1).wait_for(state="hidden")
 
 
 def test_a_link_shows_nothing_of_the_example_that_the_page_comes_with(browser, address):
@@ -174,13 +174,13 @@ def test_a_link_shows_nothing_of_the_example_that_the_page_comes_with(browser, a
       requestAnimationFrame(look);
     """)
     page.goto(f"{address}#photo=coffee")
-    page.locator(".cv-status", has_text="600 × 400").wait_for(timeout=60_000)
-    page.wait_for_function("window.seen.size", timeout=60_000)
+    page.locator(".cv-status", has_text="600 × 400").wait_for()
+    page.wait_for_function("window.seen.size")
     page.wait_for_timeout(1500)
     # The opening example stands upright and has another size.
     assert page.evaluate("[...window.seen]") == [True]
     # A link to nothing shows the example all the same.
     page = context.new_page()
     page.goto(f"{address}#photo=nosuch")
-    page.locator("#cv-viewer .cv-map").first.wait_for(timeout=60_000)
+    page.locator("#cv-viewer .cv-map").first.wait_for()
     context.close()

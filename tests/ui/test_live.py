@@ -74,15 +74,15 @@ def test_the_camera_runs_until_it_is_stopped(browser, address):
     complaints = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
-    page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000)
+    page.wait_for_selector("#cv-viewer .cv-map")
     page.get_by_role("tab", name="Experiments").click()
-    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]", timeout=60_000)
+    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]")
     page.locator("#cv-experiments input[value=camera]").check(force=True)
     page.get_by_role("button", name="Start the camera").click()
     first = "#cv-experiments .ce-camera[data-answered]"
-    page.wait_for_selector(first, timeout=60_000)
+    page.wait_for_selector(first)
     seen = page.get_attribute(first, "data-answered")
-    page.wait_for_selector(f"{first}:not([data-answered='{seen}'])", timeout=60_000)
+    page.wait_for_selector(f"{first}:not([data-answered='{seen}'])")
     assert "frames a second" in page.locator("#cv-experiments .ce-camera").inner_text()
     assert page.locator("#cv-experiments .ce-likely li").count() == 3
     live = "document.querySelector('#cv-experiments .ce-camera')?.dataset.answered"
@@ -92,9 +92,9 @@ def test_the_camera_runs_until_it_is_stopped(browser, address):
     page.wait_for_timeout(1500)
     assert page.evaluate(live) == last
     page.get_by_role("button", name="Start the camera").click()
-    page.wait_for_selector(f"{first}:not([data-answered='{last}'])", timeout=60_000)
+    page.wait_for_selector(f"{first}:not([data-answered='{last}'])")
     # Whoever turns to something else has turned the camera off.
     page.locator("#cv-experiments input[value=gates]").check(force=True)
-    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]", timeout=60_000)
+    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]")
     filming.close()
     assert complaints == []

@@ -35,7 +35,7 @@ def anatomy(visit):
 def page(browser, address, photo):
     page = open_course(browser, address, photo)
     page.get_by_role("tab", name="Course").click()
-    page.wait_for_selector(".cc-step", timeout=120_000)
+    page.wait_for_selector(".cc-step")
     yield page
     page.context.close()
     assert page.complaints == []

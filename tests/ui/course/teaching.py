@@ -42,7 +42,7 @@ def open_course(browser, address, photo=None, hash_="", **options):
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(f"{address}#{hash_}" if hash_ else address)
     # A link to the course hides the viewer before or after its map is there.
-    page.wait_for_selector("#cv-viewer .cv-map", state="attached", timeout=120_000)
+    page.wait_for_selector("#cv-viewer .cv-map", state="attached")
     if photo:
         page.evaluate("() => (window.before = document.querySelector('#cv-viewer .cv-map'))")
         page.set_input_files("#cv-photo input[type=file]", photo)

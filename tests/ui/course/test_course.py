@@ -34,7 +34,7 @@ def test_nothing_of_the_course_is_loaded_before_it_is_opened(browser, address):
     html = page.evaluate("fetch(location.pathname).then((answer) => answer.text())")
     known = bundle.script() + bundle.style() + html
     page.get_by_role("tab", name="Course").click()
-    page.wait_for_selector(".cc-step", timeout=120_000)
+    page.wait_for_selector(".cc-step")
     later = [url for url in page.asked if "/course/" in url]
     page.context.close()
     assert first == []
@@ -93,37 +93,33 @@ def test_going_through_asks_the_server_nothing_but_grad_cam(page):
 
 def test_progress_is_kept_in_the_browser(browser, address):
     page = open_course(browser, address, hash_="tab=course&step=mlp")
-    page.wait_for_selector(".cc-step[data-key=mlp]", timeout=120_000)
+    page.wait_for_selector(".cc-step[data-key=mlp]")
     assert done(page) == set()
     choose(page.locator(".cc-step"), "Max-pooled")
     assert done(page) == {"mlp"}
     page.reload()
-    page.wait_for_selector(".cc-step[data-key=mlp]", timeout=120_000)
+    page.wait_for_selector(".cc-step[data-key=mlp]")
     assert done(page) == {"mlp"}
     assert f"1 of {len(PARTS)}" in page.locator(".cc-count").inner_text()
     page.evaluate("localStorage.setItem('cbam-viz-course', '{nonsense')")
     page.reload()
-    page.wait_for_selector(".cc-step[data-key=mlp]", timeout=120_000)
+    page.wait_for_selector(".cc-step[data-key=mlp]")
     assert done(page) == set()
     page.context.close()
 
 
 def test_another_photo_and_another_block_are_followed(browser, address, photo):
     page = open_course(browser, address, hash_="tab=course&step=spatial")
-    page.wait_for_selector(".cc-step", timeout=120_000)
+    page.wait_for_selector(".cc-step")
     before = said(page)
     assert "example photo" in page.locator(".cc-where").inner_text()
     page.set_input_files("#cv-photo input[type=file]", photo)
-    page.wait_for_function(
-        "document.querySelector('.cc-where')?.innerText.includes('your photo')", timeout=120_000
-    )
+    page.wait_for_function("document.querySelector('.cc-where')?.innerText.includes('your photo')")
     assert said(page) != before
     page.get_by_role("tab", name="Every block").click()
     page.locator(".cv-thumb", has_text="layer2.0").click()
     page.get_by_role("tab", name="Course").click()
-    page.wait_for_function(
-        "document.querySelector('.cc-where')?.innerText.includes('layer2.0')", timeout=120_000
-    )
+    page.wait_for_function("document.querySelector('.cc-where')?.innerText.includes('layer2.0')")
     assert page.complaints == []
     page.context.close()
 
@@ -143,11 +139,11 @@ def test_every_step_is_clean_for_axe_and_keeps_to_the_page(browser, address, wid
         color_scheme=scheme,
         locale=locale,
     )
-    page.wait_for_selector(".cc-step", timeout=120_000)
+    page.wait_for_selector(".cc-step")
     for key in ALL:
         go(page, key)
         if key in BUGS:
-            page.locator(".cc-tools button").last.click(timeout=90_000)
+            page.locator(".cc-tools button").last.click()
         page.wait_for_timeout(300)
         found = Axe().run(page, context="#cv-course").response["violations"]
         assert [(key, v["id"], n["target"]) for v in found for n in v["nodes"]] == []

@@ -21,7 +21,7 @@ from cbam_viz.ui import course
 def test_a_bug_is_found_and_its_numbers_are_the_networks(page, visit, anatomy, key, name):
     go(page, key)
     lines = page.locator("ol.cc-code li")
-    lines.first.wait_for(timeout=90_000)
+    lines.first.wait_for()
     slip, made = SLIPS[name], slip_up(visit.explainer, anatomy, name)
     assert lines.all_inner_texts() == slip.code
     shown = page.locator(".cc-step").inner_text().replace("−", "-")
@@ -103,7 +103,7 @@ def test_a_quiz_is_answered_and_checked_against_the_network(page, visit, anatomy
     if not right:
         page.get_by_role("button", name="New questions").click()
     cards = {key: page.locator(f".cc-card[data-question={key}]") for key in QUESTIONS}
-    cards["look"].wait_for(timeout=90_000)
+    cards["look"].wait_for()
     page.wait_for_function("document.querySelectorAll('.cc-card [data-drawn]').length === 4")
     explanation = visit.explanation
 
@@ -121,7 +121,7 @@ def test_a_quiz_is_answered_and_checked_against_the_network(page, visit, anatomy
     for key, answer in answers.items():
         pick = f"[data-value='{answer}']" if right else f"[data-value]:not([data-value='{answer}'])"
         cards[key].locator(pick).first.click()
-        cards[key].locator(f".cc-found[data-value='{answer}']").wait_for(timeout=90_000)
+        cards[key].locator(f".cc-found[data-value='{answer}']").wait_for()
         cards[key].locator(pick).last.click(force=True)  # only the first answer counts
 
     gate = anatomy.spatial_gate

@@ -91,14 +91,14 @@ def test_the_window_moves_and_the_result_grows(page, anatomy):
     assert page.evaluate(drawn) == 1  # where the window has not been, nothing is known
     page.get_by_role("button", name="Play").click()
     page.get_by_role("button", name="Stop").wait_for()
-    page.get_by_role("button", name="Play").wait_for(timeout=90_000)
+    page.get_by_role("button", name="Play").wait_for()
     assert page.evaluate(drawn) == anatomy.spatial_gate.size
     assert "window" in done(page)
 
 
 def test_who_wants_nothing_to_move_gets_the_end_at_once(browser, address):
     page = open_course(browser, address, hash_="tab=course&step=window", reduced_motion="reduce")
-    page.wait_for_selector(".cc-step[data-key=window]", timeout=120_000)
+    page.wait_for_selector(".cc-step[data-key=window]")
     place = page.locator(".cc-step output")
     at, count = place.inner_text().split(" / ")
     assert at != count
@@ -177,7 +177,7 @@ def test_a_click_on_the_photo_looks_at_the_cell_whose_centre_is_nearest(page, an
     go(page, "quiz")
     card = page.locator(".cc-card[data-question=look]")
     grid = card.get_by_role("slider")
-    box = grid.bounding_box(timeout=90_000)
+    box = grid.bounding_box()
     grid.click(position={"x": box["width"] - 2, "y": 2})
     columns = anatomy.spatial_gate.shape[1]
     assert grid.get_attribute("aria-valuetext") == f"row 0, column {columns - 1}"

@@ -57,7 +57,7 @@ def test_the_hand_out_has_two_pages_in_the_language_of_the_page(page, lang, pape
         page.wait_for_selector("html[lang|=zh]")
     try:
         page.locator(".cc-teacher .cv-primary").first.click()
-        page.wait_for_function("window.printed", timeout=90_000)
+        page.wait_for_function("window.printed")
         sheet = page.locator(".cc-handout")
         text = sheet.text_content()
         assert not sheet.is_visible()  # on the screen nothing changes
@@ -110,8 +110,8 @@ def test_a_ready_link_opens_its_view_and_leaves_the_lesson_alone(page):
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="A flat gate").click()
     view = opened.value
-    view.wait_for_selector("html:not(.cv-following) #cv-viewer .cv-map", timeout=120_000)
-    view.wait_for_function("CbamPage.block() === 'layer2.0'", timeout=120_000)
+    view.wait_for_selector("html:not(.cv-following) #cv-viewer .cv-map")
+    view.wait_for_function("CbamPage.block() === 'layer2.0'")
     assert "photo=sneakers" in view.url and LINKED["model"] in view.url
     view.close()
     assert "On your photo" in page.locator(".cc-where").inner_text()

@@ -9,7 +9,7 @@ COFFEE = EXAMPLES / "coffee.jpg"
 
 def give(page, photo: Path) -> None:
     """Give a photo; back when its maps are there in the place of the ones before."""
-    page.wait_for_selector("#cv-viewer .cv-map", timeout=60_000)
+    page.wait_for_selector("#cv-viewer .cv-map")
     page.evaluate("() => (window.before = document.querySelector('#cv-viewer .cv-map'))")
     page.set_input_files("#cv-photo input[type=file]", photo)
     page.wait_for_function(
@@ -34,7 +34,7 @@ def choose(radio) -> None:
 
 
 def download(tab, button: str, path: Path, name: str = "coffee-cbam-viz") -> Path:
-    with tab.expect_download(timeout=60_000) as download:
+    with tab.expect_download() as download:
         tab.get_by_role("button", name=button).click()
     assert download.value.suggested_filename == f"{name}{path.suffix}"
     download.value.save_as(path)

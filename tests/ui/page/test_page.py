@@ -37,9 +37,9 @@ def test_a_first_visit_shows_an_example_and_shows_around(tab):
     assert around.count() == 0
     # All of it is there: features, the inside, downloads.
     tab.get_by_role("button", name="Show their feature maps").click()
-    tab.wait_for_selector("#cv-viewer .cv-extremes canvas", timeout=60_000)
+    tab.wait_for_selector("#cv-viewer .cv-extremes canvas")
     tab.get_by_role("tab", name="Inside a block").click()
-    tab.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    tab.wait_for_selector("#cv-inside canvas")
     tab.reload()  # once is enough; the link opens the inside again, over the viewer
     tab.wait_for_selector("#cv-viewer .cv-map", state="attached")
     assert around.count() == 0
@@ -62,7 +62,7 @@ def test_the_tour_takes_its_look_away_with_it(tab, leave):
         tab.reload()
     else:
         around.get_by_role("button", name=leave).click()
-    expect(tab.get_by_role("radio", name="0 to 1", exact=True)).to_be_checked(timeout=60_000)
+    expect(tab.get_by_role("radio", name="0 to 1", exact=True)).to_be_checked()
     expect(tab.get_by_role("radio", name="Multiply", exact=True)).to_be_checked()
     assert around.count() == 0
 
@@ -147,9 +147,7 @@ def test_the_last_photo_wins(tab):
     """A second photo before the first is done."""
     for words in ("dahlia", "thin object", "Nothing the network knows", "One clear object"):
         tab.locator("#cv-examples").get_by_role("button", name=words).click()
-    tab.wait_for_function(
-        "document.querySelector('.cv-status')?.innerText.includes('600 × 400')", timeout=120_000
-    )
+    tab.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('600 × 400')")
     tab.wait_for_timeout(2000)
     assert "600 × 400" in tab.locator(".cv-status").inner_text()
     assert predicted(tab) == Explainer.from_pretrained().explain(COFFEE).predictions[0].label
@@ -158,7 +156,7 @@ def test_the_last_photo_wins(tab):
 def test_the_inside_of_a_block_is_shown_when_its_tab_is_opened(tab):
     give(tab, COFFEE)
     tab.get_by_role("tab", name="Inside a block").click()
-    tab.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    tab.wait_for_selector("#cv-inside canvas")
     assert "layer4.1" in tab.locator("#cv-inside").inner_text()
 
 
@@ -238,9 +236,7 @@ def test_16_bit_files_arrive_as_they_are_on_the_page_too(tab, tmp_path):
     tab.locator(".gallery-item").first.click()
     tab.wait_for_selector("#cv-viewer canvas")
     tab.set_input_files("#cv-photo input[type=file]", tmp_path / "deep.png")
-    tab.wait_for_function(
-        "document.querySelector('.cv-status')?.innerText.includes('300 × 200')", timeout=60_000
-    )
+    tab.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('300 × 200')")
     expected = Explainer.from_pretrained().explain(tmp_path / "deep.png").predictions[0]
     expect(likeliest(tab)).to_have_text(expected.label, use_inner_text=True)
     share = tab.locator("#cv-summary li b").first.inner_text()
@@ -254,7 +250,7 @@ def test_axe_finds_no_serious_fault(browser, address, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(address)
-    page.wait_for_selector("#cv-examples button[aria-label]", timeout=60_000)
+    page.wait_for_selector("#cv-examples button[aria-label]")
 
     def faults() -> list:
         found = Axe().run(page).response["violations"]
@@ -270,11 +266,11 @@ def test_axe_finds_no_serious_fault(browser, address, width, scheme):
     for words in ("Figures of every block", "A second photo to compare with", "Another model"):
         page.get_by_text(words).click()
     page.get_by_role("button", name="Show their feature maps").click()
-    page.wait_for_selector("#cv-viewer .cv-extremes canvas", timeout=60_000)
+    page.wait_for_selector("#cv-viewer .cv-extremes canvas")
     page.wait_for_timeout(500)
     assert faults() == []
     page.get_by_role("tab", name="Inside a block").click()
-    page.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    page.wait_for_selector("#cv-inside canvas")
     assert faults() == []
     context.close()
 
@@ -294,7 +290,7 @@ def test_on_a_phone_every_tab_is_in_reach(browser, address):
     for language in ("en", "zh"):
         page.goto(f"{address}#lang={language}")
         page.reload()
-        page.wait_for_selector("#cv-viewer .cv-map", state="attached", timeout=60_000)
+        page.wait_for_selector("#cv-viewer .cv-map", state="attached")
         tabs = page.locator("#cv-shown [role=tab]:visible")
         expect(tabs).to_have_count(len(TABS))
         for box in (tab.bounding_box() for tab in tabs.all()):

@@ -104,9 +104,9 @@ def test_the_offline_file_keeps_the_view_and_has_the_insides(tab, browser, tmp_p
 def test_the_inside_of_a_block_prints_on_two_pages(browser, address, link):
     page = browser.new_page()
     page.goto(f"{address}#tab=inside{link}")
-    page.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    page.wait_for_selector("#cv-inside canvas")
     if "photo" in link:
-        page.wait_for_function("location.hash.includes('model=')", timeout=60_000)
+        page.wait_for_function("location.hash.includes('model=')")
         page.wait_for_selector("#cv-summary >> text=church")
     pages = re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4", print_background=True))
     assert len(pages) == 2

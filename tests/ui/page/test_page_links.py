@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from helpers import EXAMPLES
 from paging import COFFEE, give, predicted
 
@@ -44,7 +45,7 @@ def test_a_link_restores_photo_block_cell_and_tab(browser, address):
     page = context.new_page()
     model = "resnet18-cbam-everyday117"
     page.goto(f"{address}#photo=coffee&model={model}&tab=inside&block=layer3.1&pin=0.1,0.9")
-    page.wait_for_selector("#cv-inside canvas", timeout=60_000)
+    page.wait_for_selector("#cv-inside canvas")
     assert "Inside layer3.1" in page.locator("#cv-inside").inner_text()
     expected = Explainer.from_pretrained().explain(COFFEE)
     width, height = expected.view.size
@@ -69,7 +70,7 @@ def test_another_address_in_an_open_tab_is_followed_whole_and_back_leads_back(ta
     give(tab, EXAMPLES / "tripod.jpg")
     tab.wait_for_function("location.hash.includes('photo=tripod')")
     tab.evaluate("location.hash = '#photo=coffee&tab=inside&block=layer3.0&mode=contour'")
-    tab.get_by_role("heading", name="Inside layer3.0").wait_for(timeout=60_000)
+    tab.get_by_role("heading", name="Inside layer3.0").wait_for()
     tab.get_by_role("tab", name="Every block").click()
     assert tab.locator(".cv-status").inner_text().count("600 × 400") == 1
     assert tab.get_by_role("radio", name="Contour", exact=True).is_checked()
@@ -98,7 +99,7 @@ def test_a_link_to_a_block_that_only_the_linked_model_has(browser, address):
     page = context.new_page()
     link = "block=layer3.5&compare=block&other=layer3.4&channel=1000"
     page.goto(f"{address}#model={OTHER}&{link}")
-    page.wait_for_selector(".cv-thumb[aria-selected=true]", timeout=60_000)
+    page.wait_for_selector(".cv-thumb[aria-selected=true]")
     assert selected(page) == "layer3.5"
     page.wait_for_function("location.hash.includes('photo=sneakers')")
     page.wait_for_timeout(500)
@@ -112,18 +113,78 @@ def test_back_leads_to_a_block_that_only_the_model_before_has(tab):
     tab.wait_for_selector("#cv-viewer .cv-map")
     there = f"location.hash.includes('model={OTHER}')"
     tab.evaluate(f"location.hash = '#model={OTHER}&block=layer3.5&photo=coffee'")
-    tab.wait_for_selector(".cv-thumb[aria-selected=true] >> text=layer3.5", timeout=60_000)
+    tab.wait_for_selector(".cv-thumb[aria-selected=true] >> text=layer3.5")
     tab.evaluate("location.hash = '#model=resnet18-cbam-everyday117&photo=coffee&block=layer2.1'")
-    tab.wait_for_selector(".cv-thumb[aria-selected=true] >> text=layer2.1", timeout=60_000)
-    tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 8", timeout=60_000)
+    tab.wait_for_selector(".cv-thumb[aria-selected=true] >> text=layer2.1")
+    tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 8")
     tab.go_back()
-    tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16", timeout=60_000)
+    tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
     assert selected(tab) == "layer3.5"
     assert tab.evaluate(there)
     # An address that cannot be followed is put right, and what it says of the view is followed.
     tab.evaluate("location.hash = '#model=no-such&block=layer3.2'")
-    tab.wait_for_function(there, timeout=60_000)
+    tab.wait_for_function(there)
     tab.wait_for_selector(".cv-thumb[aria-selected=true] >> text=layer3.2")
+
+
+def test_what_was_asked_for_before_does_not_write_on_a_later_address(tab):
+    """Its answer may come after the address was changed, and the awaited one long after that."""
+    tab.wait_for_selector("#cv-viewer .cv-map")
+    tab.wait_for_function("location.hash.includes('photo=sneakers')")
+    link = f"#model={OTHER}&photo=coffee&block=layer3.5&mode=contour"
+    tab.evaluate(
+        """async (link) => {
+          const turned = new Promise((done) => addEventListener("hashchange", done));
+          location.hash = link;
+          await turned;
+          const before = { photo: "sneakers", second: null, model: "resnet18-cbam-everyday117" };
+          CbamPage.followed({ ...before, number: 0 });
+          CbamPage.arrived(before, "");
+        }""",
+        link,
+    )
+    assert tab.evaluate("location.hash") == link
+    tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
+    assert selected(tab) == "layer3.5"
+    tab.wait_for_timeout(500)
+    assert sorted(tab.evaluate("location.hash.slice(1)").split("&")) == sorted(link[1:].split("&"))
+
+
+@pytest.mark.parametrize("after", ["cv-viewer", "cv-photo", "cv-map"])
+def test_an_address_is_followed_however_early_it_is_changed(browser, address, after):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    link = f"model={OTHER}&photo=coffee&block=layer3.5"
+    page.add_init_script(
+        """const wait = setInterval(() => {
+          if (!document.querySelector("#AFTER, .AFTER")) return;
+          clearInterval(wait);
+          location.hash = "LINK";
+        });""".replace("AFTER", after).replace("LINK", link)
+    )
+    page.goto(address)
+    page.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
+    page.wait_for_timeout(500)
+    assert selected(page) == "layer3.5"
+    assert sorted(page.evaluate("location.hash.slice(1)").split("&")) == sorted(link.split("&"))
+    context.close()
+
+
+def test_a_link_that_the_server_cannot_take_is_put_right(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_function("location.hash.includes('photo=sneakers')")
+    page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "full"}))
+    page.evaluate(f"location.hash = '#model={OTHER}&photo=coffee&block=layer3.1'")
+    page.wait_for_function("location.hash.includes('photo=sneakers')")
+    assert selected(page) == "layer3.1"
+    assert "model=resnet18-cbam-everyday117" in page.url
+    page.unroute("**/queue/join*")
+    page.evaluate(f"location.hash = '#model={OTHER}&photo=coffee&block=layer3.5'")
+    page.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
+    assert selected(page) == "layer3.5"
+    context.close()
 
 
 def test_a_link_to_what_is_not_here(browser, address):

@@ -12,9 +12,7 @@ def test_own_weights_show_their_attention_with_their_classes(tab, timms):
     give(tab, COFFEE)
     tab.get_by_text("Another model").click()
     tab.set_input_files("#cv-weights input[type=file]", timms)
-    tab.wait_for_function(
-        "document.querySelector('.cv-status')?.innerText.includes('mine.pth')", timeout=60_000
-    )
+    tab.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('mine.pth')")
     expected = Explainer.from_pretrained(*timms).explain(COFFEE)
     tab.wait_for_timeout(500)
     assert predicted(tab) == expected.predictions[0].label in ("ant", "bee", "cat")
@@ -109,7 +107,7 @@ def test_a_server_that_is_gone_leaves_what_is_on_screen_and_says_so(browser):
     assert "layer2.0" in page.locator(".cv-pane figcaption").first.inner_text()
     page.locator(".gallery-item").first.click()
     toast = page.locator("[data-testid=toast-body]").first
-    toast.wait_for(timeout=60_000)
+    toast.wait_for()
     assert "onnection" in toast.inner_text()
     assert page.locator("#cv-viewer canvas").first.is_visible()
     context.close()
@@ -125,9 +123,7 @@ def test_two_tabs_of_one_visitor_do_not_mix(browser, address, timms):
     give(theirs, EXAMPLES / "tripod.jpg")
     theirs.get_by_text("Another model").click()
     theirs.set_input_files("#cv-weights input[type=file]", timms)
-    theirs.wait_for_function(
-        "document.querySelector('.cv-status')?.innerText.includes('mine.pth')", timeout=60_000
-    )
+    theirs.wait_for_function("document.querySelector('.cv-status')?.innerText.includes('mine.pth')")
     # The model is another one while a result of the first is on screen: all of it changes.
     expected = Explainer.from_pretrained(*timms).explain(EXAMPLES / "tripod.jpg")
     rows, columns = expected.blocks[0].spatial.shape

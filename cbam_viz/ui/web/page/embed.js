@@ -32,8 +32,10 @@ export function embedViewer(/** @type {Gradio} */ { element, props, trigger, wat
     const [first, second] = given();
     return { photo: first?.photo.name, second: second?.photo.name, model: first?.model.name };
   };
+  // What came last; it is told of after other parts of the page may know of it.
+  let came = names();
   // An address that names something else does not begin with what the page comes with.
-  const others = () => !isNamed(paramsOf(location.hash), names());
+  const others = () => !isNamed(paramsOf(location.hash), came);
   let waits = latest("expect") && !latest("late") && others();
   const [first, second] = waits ? [null, null] : given();
   const viewer = mountViewer(
@@ -44,6 +46,7 @@ export function embedViewer(/** @type {Gradio} */ { element, props, trigger, wat
       lang: document.documentElement.lang,
       switchable: false,
       onTourEnd: toured() ? undefined : () => keep(TOURED, "1"),
+      awaiting: others,
       onState: (state) => tell("view", state),
       onFeatures: (block) => trigger("select", { block }),
     },
@@ -51,28 +54,31 @@ export function embedViewer(/** @type {Gradio} */ { element, props, trigger, wat
   /** @type {Promise<unknown>} */
   let drawn = viewer.ready;
   const show = () => {
-    const shown = names();
+    const shown = came;
     drawn.then(() => tell("shown", shown));
   };
-  const open = (still = false) => {
-    waits = still;
-    drawn = viewer.setPayload(...given(), still);
+  const open = () => {
+    drawn = viewer.setPayload(...given());
     show();
   };
   if (waits) viewer.expect(true);
   else show();
   // What the page comes with can be told of late, too.
   watch(["value", "second"], () => {
-    if (!waits || !others()) open();
+    came = names();
+    if (waits && others()) return;
+    waits = false;
+    open();
   });
   const expected = () => {
     if (waits) open();
-    else drawn.then(() => viewer.expect(false));
+    else drawn.then(() => viewer.expect(others()));
+    waits = false;
   };
-  hear("late", () => waits && open(true));
+  hear("late", () => waits && open());
   hear("expect", (on) => (on ? viewer.expect(true) : expected()));
   // What the address names is there already, or is not to be had: else it is on its way.
-  hear("looked", (parts) => isNamed(linkOf(parts), names()) && expected());
+  hear("looked", (parts) => isNamed(linkOf(parts), came) && expected());
   watch("features", () => props.features && viewer.setFeatures(props.features));
   hear("lang", (lang) => viewer.setState({ lang }));
   hear("look", (patch) => viewer.setState(patch));

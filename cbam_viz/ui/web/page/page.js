@@ -121,32 +121,51 @@ export function startPage() {
   tell("expect", following.contains("cv-following"));
   // Heard of before the viewer does.
   window.addEventListener("hashchange", () => {
-    const shown = latest("shown");
-    if (!shown) return;
-    const other = !isNamed(hash(), shown);
+    const other = !isNamed(hash(), latest("shown") ?? {});
     if (other) view = {};
     tell("expect", other);
   });
 
-  let noted = () => {};
+  // An address that was changed by hand, or "back" and "forward": followed whole. The viewer
+  // follows its own part.
+  let followed = linked();
+  let submit = () => {};
+  /** Number of the link that was last given to the server to follow. */
+  let number = 0;
+  /** And of the one that has come. */
+  let reached = 0;
+  window.addEventListener("hashchange", () => {
+    if (linked() === followed) return;
+    followed = linked();
+    number += 1;
+    submit();
+  });
   const named = (/** @type {URLSearchParams} */ link) => ({
     ...Object.fromEntries(LINKED.map((key) => [key, link.get(key)])),
     language,
+    number,
   });
 
   return {
     note(/** @type {Record<string, ?string>} */ parts) {
+      const heard = followed === linked(); // of a change that was just made, "hashchange" tells
       note(parts);
-      noted();
+      if (heard) followed = linked();
     },
     /** What a link names has come. */
-    followed(/** @type {Record<string, ?string>} */ parts) {
+    followed(/** @type {Record<string, any>} */ { number: of, ...parts }) {
+      if (of !== number) return; // another was opened meanwhile, and is still to come
+      reached = of;
       this.looked(parts);
       // As much of it as the server could follow; or the viewer, which tells, is on no open tab.
       if (!isAsked(parts) || !document.querySelector("#cv-viewer")) reveal();
     },
+    /** What a link names does not come: nobody there, or too many. What is shown is what counts. */
+    unfollowed(/** @type {Record<string, any>} */ parts) {
+      this.followed({ ...parts, number });
+    },
     /** What the visitor gave is there, or a fault was said in its place. */
-    arrived(/** @type {Record<string, ?string>} */ parts, /** @type {string} */ fault) {
+    arrived(/** @type {Record<string, any>} */ { number: _, ...parts }, fault = "") {
       this.looked(parts);
       if (fault || !matchMedia(NARROW).matches) return;
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -155,6 +174,7 @@ export function startPage() {
     boxed,
     openReports,
     looked(/** @type {Record<string, ?string>} */ parts) {
+      if (reached !== number) return; // the address is that of something else
       this.note(parts);
       tell("looked", parts);
     },
@@ -162,16 +182,11 @@ export function startPage() {
     present,
     /** The page's head: a switch of the language, and one for presenting. */
     head(/** @type {HTMLElement} */ element, /** @type {(event: string) => void} */ trigger) {
-      // An address that was changed by hand, or "back" and "forward": followed whole. The viewer
-      // follows its own part.
-      let followed = linked();
+      submit = () => trigger("submit");
       window.addEventListener("hashchange", () => {
         const lang = known(hash().get("lang")) ?? language;
         if (lang !== language) trigger("select");
-        if (linked() !== followed) trigger("submit");
-        followed = linked();
       });
-      noted = () => (followed = linked());
       element.addEventListener("click", ({ target }) => {
         const button = /** @type {Element} */ (target).closest("button");
         if (button?.lang) trigger("select");
@@ -182,7 +197,7 @@ export function startPage() {
     begin() {
       document.title = t("title"); // Gradio has set its own by now
       if (language !== known(navigator.language)) translate(language);
-      return named(asked);
+      return number ? this.asked() : named(asked);
     },
     /** What the server must know to follow the present link; one that names no tab means the first. */
     asked: () => ({ ...named(hash()), tab: hash().get("tab") ?? "blocks" }),

@@ -24,6 +24,8 @@ import { lookAfter, STEPS, Tour } from "./tour.js";
  *   setState({lang}), and keeps `lang` in the address.
  * @property {() => void} [onTourEnd] called when the visitor has been shown around the first
  *   explanation, or does not want to be; without it nobody is shown around.
+ * @property {() => boolean} [awaiting] whether the address names other explanations than those that
+ *   were given last; they are then taken for what was shown before, not for what was expected.
  * @property {(state: State) => void} [onState] called with a copy of the state after every change.
  * @property {(block: string) => void} [onFeatures] called when the visitor asks for a block's
  *   feature maps, to be answered by setFeatures; without it they cannot be asked for.
@@ -41,6 +43,7 @@ export class Viewer {
     this.title = title;
     this.onState = onState;
     this.onFeatures = onFeatures;
+    this.awaiting = options.awaiting ?? (() => false);
     this.switchable = switchable;
     this.onTourEnd = onTourEnd;
     /** @type {?number} the step at which the visitor is; null where there is no tour. */
@@ -120,9 +123,8 @@ export class Viewer {
    *
    * @param {?Payload} payload
    * @param {?Payload} second
-   * @param {boolean} still whether those that the address names are still to come.
    */
-  async open(payload, second, still) {
+  async open(payload, second) {
     const turn = ++this.turn;
     this.asked = payload;
     try {
@@ -138,7 +140,7 @@ export class Viewer {
       if (beside && !this.second) shown = { ...shown, compare: "photo" };
       if (this.expecting) {
         const { compare } = shown;
-        this.expecting = still;
+        this.expecting = this.awaiting();
         this.state = this.addressed;
         shown = compare && this.state.compare === START.compare ? { compare } : {};
       }
@@ -388,18 +390,15 @@ export class Viewer {
  * @param {HTMLElement} element to fill; its class should be "cbam-viewer".
  * @param {?Payload} payload null to say that there is nothing yet.
  * @param {Options} options
- * @returns setPayload(payload, second, still) gives a promise, and of several calls the last one wins;
+ * @returns setPayload(payload, second) gives a promise, and of several calls the last one wins;
  *   setState(patch) draws at the browser's next frame, draw() at once; setFeatures(answer) takes
  *   what Python's `features` gives; expect(true) says that the address is of an explanation still to
  *   come, expect(false) that it is of this one after all; ready is the promise of the first payload.
  */
 export function mountViewer(element, payload, options = {}) {
   const viewer = new Viewer(element, options);
-  const setPayload = (
-    /** @type {?Payload} */ first,
-    /** @type {?Payload} */ second = null,
-    still = false,
-  ) => viewer.open(first, second, still);
+  const setPayload = (/** @type {?Payload} */ first, /** @type {?Payload} */ second = null) =>
+    viewer.open(first, second);
   return {
     setPayload,
     setState: (/** @type {Partial<State>} */ patch) => viewer.guarded(() => viewer.set(patch)),
