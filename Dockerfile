@@ -11,7 +11,7 @@ WORKDIR /home/user/app
 # Where pip's usual build of torch brings CUDA, 5 GB: name the index of PyTorch's CPU builds with
 # --build-arg TORCH_INDEX=... ; torch and torchvision come from it as the pair that is pinned.
 ARG TORCH_INDEX
-COPY --chown=user requirements.txt constraints.txt .
+COPY --chown=user requirements.txt constraints.txt ./
 RUN grep -E '^(torch|torchvision)==' requirements.txt > torch.txt \
     && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -r torch.txt \
     && pip install --no-cache-dir -r requirements.txt -c constraints.txt

@@ -301,18 +301,16 @@ def _gate(explainer: "Explainer", text: str) -> tuple[str, "Setting"]:
 
 
 def _survey(arguments: argparse.Namespace) -> int:
-    with _with_extra("a survey", "survey"):
-        if arguments.photos[0] == "report" and not arguments.out:
-            from .survey.report import report
-
-            if len(arguments.photos) != 2:
-                raise ValueError("survey report takes the folder of one survey")
-            print(report(arguments.photos[1], arguments.block))
-            return 0
-        from .survey.survey import survey
-
+    # With --out it may be a folder of photos of this name.
+    if arguments.photos[0] == "report" and not (arguments.out and Path("report").exists()):
+        return _survey_report(arguments)
+    if arguments.block:
+        raise ValueError("a survey keeps every block's gates; --block NAME is for its report")
     if not arguments.out:
         raise ValueError("a survey is written into a folder; say which with --out DIR")
+    with _with_extra("a survey", "survey"):
+        from .survey.survey import survey
+
     with _with_extra("a survey on a cluster", "survey"):
         done = survey(
             arguments.photos,
@@ -324,9 +322,29 @@ def _survey(arguments: argparse.Namespace) -> int:
             arguments.address,
         )
     rate = f", {done.new / done.seconds:.1f} a second" if done.new else ", all of it before"
-    print(f"{done.photos} photos in {done.folder}, {done.new} of them new{rate}")
+    photos = "1 photo" if done.photos == 1 else f"{done.photos} photos"
+    print(f"{photos} in {done.folder}, {done.new} new{rate}")
     if done.errors:
         print(f"{done.errors} could not be looked at; their rows say why (error)")
+    return 0
+
+
+def _survey_report(arguments: argparse.Namespace) -> int:
+    if len(arguments.photos) != 2:
+        raise ValueError("survey report takes the folder of one survey")
+    settled = {"model": None, "top_k": 5, "view": "whole", "workers": None, "address": None}
+    given = [name for name, usual in settled.items() if getattr(arguments, name) != usual]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"survey report takes no {names}: its survey was made with its own")
+    if arguments.out:
+        raise ValueError(
+            "a report is written into its survey's folder, as report/; leave --out out"
+        )
+    with _with_extra("a survey's report", "survey"):
+        from .survey.report import report
+
+        print(report(arguments.photos[1], arguments.block))
     return 0
 
 
@@ -396,6 +414,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from .bench import run
 
+    if arguments.rounds < 1 or arguments.memory < 0:
+        wrong = f"--rounds {arguments.rounds}, --memory {arguments.memory}"
+        raise ValueError(f"expected are at least one round and no fewer photos than 0, not {wrong}")
     with _with_extra("training and a survey", "train,survey"):
         run(arguments.rounds, arguments.memory, arguments.data)
     return 0

@@ -149,6 +149,21 @@ def test_a_survey_says_what_is_wrong_with_it(tmp_path):
     assert done.returncode == 1 and "holds no survey" in done.stderr
     done = run("survey", "report")
     assert done.returncode == 1 and "the folder of one survey" in done.stderr
+    for more, words in (
+        (("--out", tmp_path / "x"), "written into its survey's folder"),
+        (("--model", "x", "--top-k", 3), "takes no --model, --top-k"),
+    ):
+        done = run("survey", "report", tmp_path, *more)
+        assert done.returncode == 1 and words in done.stderr
+    done = run("survey", EXAMPLES, "--out", tmp_path / "out", "--block", "layer4.1")
+    assert done.returncode == 1 and "--block NAME is for its report" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--rounds", "0"), ("--memory", "-1")])
+def test_a_bench_of_nothing_is_refused(arguments):
+    done = run("bench", *arguments)
+    assert done.returncode == 1
+    assert "at least one round" in done.stderr
 
 
 def test_models_are_listed():

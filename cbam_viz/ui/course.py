@@ -5,7 +5,6 @@ Its script and words are no part of the page: the browser fetches them when the 
 view. What a step shows is asked for with the event ``select`` and comes as the prop ``answer``.
 """
 
-import base64
 import math
 
 import gradio as gr
@@ -18,7 +17,7 @@ from ..explain.interventions import what_if
 from ..explain.slips import SLIPS, slip_up, with_slip
 from ..explain.view import ModelInput
 from ..models.resnet import ResNetCBAM
-from . import inside, later
+from . import inside, later, viewer
 from .visit import Visit
 from .visitors import Refused
 
@@ -84,12 +83,12 @@ def lesson(visit: Visit, block: str, asked: dict) -> dict:
     return {
         "block": inside.payload(anatomy, explanation),
         "more": [
-            {"channel": int(c), "map": _base64(anatomy.features[c].astype("<f4"))}
+            {"channel": int(c), "map": viewer.in_base64(anatomy.features[c].astype("<f4"))}
             for c in further_channels(anatomy)
         ],
-        "winners": _base64(anatomy.channel_refined.argmax(0).astype("<u2")),
+        "winners": viewer.in_base64(anatomy.channel_refined.argmax(0).astype("<u2")),
         "openings": [
-            {"opening": g, "map": _base64(output.mean(0).astype("<f4"))}
+            {"opening": g, "map": viewer.in_base64(output.mean(0).astype("<f4"))}
             for g in OPENINGS
             for output in [np.maximum(g * anatomy.features + anatomy.shortcut, 0)]
         ],
@@ -112,7 +111,7 @@ def cam(visit: Visit, block: str, asked: dict) -> dict:
         raise Refused(f"a class is a number up to {len(explainer.classes) - 1}, not {index!r:.40}")
     tensor = ModelInput.of(explanation.photo, explainer.preprocessing, explanation.view).tensor
     _, maps = class_maps(explainer.model, tensor, [block], [index])
-    return {"block": block, "index": index, "map": _base64(maps[block][0].astype("<f4"))}
+    return {"block": block, "index": index, "map": viewer.in_base64(maps[block][0].astype("<f4"))}
 
 
 def slip(visit: Visit, block: str, asked: dict) -> dict:
@@ -139,8 +138,8 @@ def slip(visit: Visit, block: str, asked: dict) -> dict:
         "code": made.slip.code,
         "lines": [1 + line for line in made.slip.lines],  # the head is the first
         "mended": list(made.slip.mended),
-        "right": _base64(right.astype("<f4")),
-        "wrong": _base64(wrong.astype("<f4")),
+        "right": viewer.in_base64(right.astype("<f4")),
+        "wrong": viewer.in_base64(wrong.astype("<f4")),
         "channel": channel,
         "measure": made.slip.measure[0],
         "ofRight": list(made.right_measure),
@@ -227,11 +226,7 @@ def _blocks(explanation: Explanation) -> list[dict]:
             "stride": b.stride,
             "rows": b.spatial.shape[0],
             "columns": b.spatial.shape[1],
-            "spatial": _base64(np.rint(b.spatial * 65535.0).astype("<u2")),
+            "spatial": viewer.in_base64(np.rint(b.spatial * 65535.0).astype("<u2")),
         }
         for b in explanation.blocks
     ]
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.tobytes()).decode()

@@ -50,7 +50,7 @@ def payload(anatomy: Anatomy, explanation: Explanation) -> dict:
         "view": viewer.view_facts(explanation.view),
         "tables": {
             "signed": viewer.signed_table(),
-            "gate": _base64(colour_table("magma")),
+            "gate": viewer.in_base64(colour_table("magma")),
         },
         "maps": {
             "features": _floats(anatomy.features.mean(0)),
@@ -80,7 +80,7 @@ def payload(anatomy: Anatomy, explanation: Explanation) -> dict:
         "gate": _floats(anatomy.channel_gate),
         "weights": {
             "largest": _floats(largest),
-            "shares": _base64(np.rint(share * 32767).astype("<i2")),
+            "shares": viewer.in_base64(np.rint(share * 32767).astype("<i2")),
         },
         "bias": None if anatomy.out_bias is None else _floats(anatomy.out_bias),
         "sizes": anatomy.sizes,
@@ -90,11 +90,7 @@ def payload(anatomy: Anatomy, explanation: Explanation) -> dict:
 
 
 def _floats(array: np.ndarray) -> str:
-    return _base64(array.astype("<f4"))
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.tobytes()).decode()
+    return viewer.in_base64(array.astype("<f4"))
 
 
 def _photo_url(explanation: Explanation) -> str:

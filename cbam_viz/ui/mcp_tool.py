@@ -37,7 +37,8 @@ DESCRIPTION = (
     "Explain how an image classifier, a ResNet with the Convolutional Block Attention Module "
     "(CBAM), looks at a photo: its predictions, one block's channel and spatial attention in "
     "figures and words, and that block's spatial attention laid over the photo as an image. "
-    "Attention is a gate in (0, 1): 0.5 is neutral, and it knows nothing of the predicted class."
+    "Attention is a gate in (0, 1) that features are multiplied by; an undecided one gives 0.5. "
+    "It knows nothing of the predicted class."
 )
 PHOTO = (
     "the photo: a data URI (data:image/jpeg;base64,...), or the path that an upload to "
@@ -279,7 +280,8 @@ def _words(explanation: Explanation, block: BlockAttention, where: str) -> str:
         )
     sentence = (
         f"The model says {first.label} ({first.probability:.1%}). In block {block.name} {map_}; "
-        f"its channel weights lie between {channel.min:.2f} and {channel.max:.2f}. 0.5 is neutral."
+        f"its channel weights lie between {channel.min:.2f} and {channel.max:.2f}. "
+        "An undecided gate gives 0.5."
     )
     if explanation.model.untrained:
         sentence += f" The gates mean nothing: {explanation.model.untrained}."

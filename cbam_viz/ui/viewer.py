@@ -67,7 +67,7 @@ def payload(
         "predictions": [prediction(p) for p in explanation.predictions],
         "blocks": [_block(b, (receptive_fields or {}).get(b.name)) for b in explanation.blocks],
         "openAt": open_at or explanation.blocks[-1].name,
-        "tables": {name: _base64(colour_table(name)) for name in COLOURS},
+        "tables": {name: in_base64(colour_table(name)) for name in COLOURS},
         "modes": list(MODES),
         "look": {"mode": Look.mode, "colours": Look.colours, "opacity": Look.opacity}
         | {"scale": Look.scale, "keep": Look.keep},
@@ -119,7 +119,7 @@ def features(anatomy: Anatomy) -> dict:
                 "gate": float(anatomy.channel_gate[channel]),
                 "min": float(map_.min()),
                 "max": float(map_.max()),
-                "levels": _base64(level),
+                "levels": in_base64(level),
             }
             for channel, map_, level in zip(channels, maps, levels, strict=True)
         ],
@@ -144,7 +144,7 @@ def feature_scale(anatomy: Anatomy) -> float:
 
 def signed_table() -> str:
     """The colours of what has a sign: white at 0, safe for the colour-blind."""
-    return _base64(matplotlib.colormaps["RdBu_r"](np.arange(256), bytes=True)[:, :3])
+    return in_base64(matplotlib.colormaps["RdBu_r"](np.arange(256), bytes=True)[:, :3])
 
 
 def prediction(said: Prediction) -> dict:
@@ -171,10 +171,11 @@ def _block(block: BlockAttention, receptive_field: int | None) -> dict:
 
 def gate(gate: np.ndarray) -> str:
     """Its values as little-endian uint16 of 65535 times each, in base64."""
-    return _base64(np.rint(gate * 65535.0).astype("<u2"))
+    return in_base64(np.rint(gate * 65535.0).astype("<u2"))
 
 
-def _base64(array: np.ndarray) -> str:
+def in_base64(array: np.ndarray) -> str:
+    """An array's bytes, in C order and its own type, as JSON can hold them."""
     return base64.b64encode(array.tobytes()).decode()
 
 

@@ -11,7 +11,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES, make_explanation
+from helpers import EXAMPLES, ROOT, make_explanation
 from PIL import Image
 
 from cbam_viz import Explainer
@@ -150,7 +150,12 @@ def test_wrong_names_of_arguments_get_a_sentence(named, words, address):
 
 def test_the_parameters_have_names_in_the_docs(address):
     with urllib.request.urlopen(f"{address}gradio_api/info") as answer:
-        endpoint = json.load(answer)["named_endpoints"]["/explain"]
+        endpoints = json.load(answer)["named_endpoints"]
+    # Every one of them is in the README, and nothing else is public.
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert list(endpoints) == ["/explain", "/what_if"]
+    assert all(f'api_name="{name}"' in readme for name in endpoints)
+    endpoint = endpoints["/explain"]
     assert [p["label"] for p in endpoint["parameters"]] == ["photo", "model", "top_k"]
     assert [p["parameter_name"] for p in endpoint["parameters"]] == ["photo", "model", "top_k"]
     assert [r["label"] for r in endpoint["returns"]] == ["explanation"]
