@@ -76,3 +76,20 @@ def test_a_part_that_was_lost_is_fetched_again(browser, address):
     page.wait_for_selector("#cv-experiments .ce-gates[data-answered]")
     assert alert.count() == 0
     page.close()
+
+
+def test_a_server_that_is_gone_is_said_to_be_within_seconds(browser):
+    from cbam_viz.ui.launch import build, launch_options
+
+    served = build()
+    _, url, _ = served.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(url)
+    page.wait_for_selector("#cv-viewer .cv-map")
+    page.get_by_role("tab", name="Experiments").click()
+    page.wait_for_selector("#cv-experiments .ce-gates[data-answered]")
+    served.close()
+    page.locator("#cv-experiments input[value=shut]").check(force=True)
+    said = page.locator("#cv-experiments .ce-gates").get_by_text("there was no answer")
+    said.wait_for(timeout=60_000)  # not after the three minutes that a long measurement may take
+    page.close()

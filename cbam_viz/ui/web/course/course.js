@@ -5,6 +5,7 @@ import { h, setText } from "../shared/dom.js";
 import { hear } from "../shared/events.js";
 import { decodeFloats } from "../shared/numbers.js";
 import { keep, kept } from "../shared/storage.js";
+import { awaiting } from "../shared/waiting.js";
 import { addWords, languageOf, translator } from "../shared/words.js";
 import { paramsOf } from "../viewer/link.js";
 import { BUGS } from "./bugs.js";
@@ -127,8 +128,11 @@ class Course {
     if (before) return before;
     const id = `${Date.now()}-${++this.asked}`;
     const answer = new Promise((resolve, reject) => {
-      this.waiting.set(id, resolve);
-      setTimeout(() => reject(new Error(`no answer about ${need}`)), PATIENCE);
+      const there = awaiting(PATIENCE, () => reject(new Error(`no answer about ${need}`)));
+      this.waiting.set(id, (given) => {
+        there();
+        resolve(given);
+      });
       this.trigger("select", { id, need, block: this.block, ...more });
     });
     this.answers.set(key, answer);

@@ -1,5 +1,6 @@
 // What every experiment works with: the photo in view, words, and the way to the server.
 
+import { awaiting } from "../shared/waiting.js";
 import { Subject } from "../viewer/subject.js";
 
 /** @import { Translate } from "../shared/words.js" */
@@ -73,12 +74,10 @@ export class Bench {
         this.waiting.get(answer?.id)?.(answer);
       });
     }
-    const late = setTimeout(
-      () => this.waiting.get(id)?.({ id, fault: this.t("noAnswer") }),
-      PATIENCE,
-    );
+    const none = { id, fault: this.t("noAnswer") };
+    const there = awaiting(PATIENCE, () => this.waiting.get(id)?.(none));
     this.waiting.set(id, (answer) => {
-      clearTimeout(late);
+      there();
       if (!grows || answer.fault) this.waiting.delete(id);
       hear(answer);
     });

@@ -2,6 +2,7 @@
 
 import { decodeBytes } from "../shared/numbers.js";
 import { paintCells } from "../shared/pixels.js";
+import { awaiting } from "../shared/waiting.js";
 
 /** @import { SentFeatures } from "./payload.js" */
 /** @import { Block } from "./subject.js" */
@@ -47,7 +48,7 @@ export class FeatureStore {
   constructor() {
     /** @type {Map<string, FeatureMaps>} */
     this.kept = new Map();
-    /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+    /** @type {Map<string, () => void>} what ends the waiting for each. */
     this.awaited = new Map();
   }
 
@@ -66,18 +67,18 @@ export class FeatureStore {
       this.awaited.delete(block);
       onLate();
     };
-    this.awaited.set(block, setTimeout(late, PATIENCE));
+    this.awaited.set(block, awaiting(PATIENCE, late));
   }
 
   keep(/** @type {string} */ block, /** @type {FeatureMaps} */ maps) {
-    clearTimeout(this.awaited.get(block));
+    this.awaited.get(block)?.();
     this.awaited.delete(block);
     this.kept.set(block, maps);
   }
 
   clear() {
     this.kept.clear();
-    this.awaited.forEach((timer) => clearTimeout(timer));
+    this.awaited.forEach((there) => there());
     this.awaited.clear();
   }
 }
