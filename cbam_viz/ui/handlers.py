@@ -308,8 +308,9 @@ class Handlers:
             model = ""
         if photo == desk.visit.example or photo not in EXAMPLE_FILES:
             photo = ""
+        number = said.get("number")
         return (
-            said.get("number"),
+            number if isinstance(number, int) and 0 <= number < 2**31 else None,
             photo,
             second if second in EXAMPLE_FILES else "",
             model or gr.skip(),
