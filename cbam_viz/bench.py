@@ -30,8 +30,9 @@ from .explain.explanation import BlockAttention
 from .explain.photo import Photo
 from .explain.recorder import recorded
 from .explain.view import ModelInput
-from .models.checkpoints import list_checkpoints, load_checkpoint
+from .models.checkpoints import load_checkpoint
 from .models.resnet import resnet50_cbam
+from .models.sources import catalogue
 from .render.charts import channel_chart
 from .render.overlay import overlay
 
@@ -64,8 +65,9 @@ def run(rounds: int, memory: int, data: str | None = None) -> None:
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {rounds} rounds")
     if data:  # first: what is wrong with the photos is better known at once
         _training(data)
-        for name in list_checkpoints():
-            _survey(data, name)
+        for entry in catalogue():
+            if entry.origin == "bundled":  # nothing is fetched to be measured
+                _survey(data, entry.name)
         if find_spec("ray"):
             _cluster(data)
     for explainer, plain in (
