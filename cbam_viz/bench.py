@@ -44,8 +44,8 @@ PHOTO, PAGE = (1024, 768), (1024, 768)
 
 #: What training is measured on, if there are photos.
 RECIPE = "resnet18-cbam-everyday117"
-#: Photos of a piece that a survey is measured on, and how often.
-SURVEYED, TURNS = 128, 3
+#: How often a survey is measured, on a piece of its own size each time.
+TURNS = 3
 #: Pieces, and photos of each, that a survey is measured on with and without a cluster.
 PIECES, PER_PIECE = 12, 64
 
@@ -205,6 +205,7 @@ def _survey(data: str, model: str) -> None:
     work on the machine does not lengthen."""
     from .explain.batches import by_shape
     from .survey.output import ROWS
+    from .survey.pieces import PIECE
     from .survey.surveyor import BATCH, WAITING, Surveyor
 
     threads = torch.get_num_threads()
@@ -214,7 +215,7 @@ def _survey(data: str, model: str) -> None:
         out = Path(folder)
         (out / ROWS).mkdir()
         surveyor = Surveyor(load_checkpoint(model), out, "whole", 5)
-        for turn, piece in enumerate(_pieces(data, TURNS + 1, SURVEYED)):
+        for turn, piece in enumerate(_pieces(data, TURNS + 1, PIECE)):
             began = time.process_time()
             done, broken = surveyor.survey(turn, piece)
             surveyed = (time.process_time() - began) / (done - broken)
