@@ -32,6 +32,11 @@ LAYERS = {
 }
 
 
+def at_rest(page, ms: int) -> None:
+    """Back when what a page has put off for less time is done, however slow the machine is."""
+    page.evaluate("ms => new Promise((done) => setTimeout(done, ms))", ms)
+
+
 def make_photo(width: int, height: int, seed: int = 0) -> Image.Image:
     """Noise: no two neighbours alike, so that a shift by one px shows."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import lively, make_photo
+from helpers import at_rest, lively, make_photo
 from PIL import Image
 
 from cbam_viz.explain.anatomy import Anatomy, dissect
@@ -177,14 +177,14 @@ def test_the_window_plays_by_itself_until_it_is_paused(browser, explainer):
     page.wait_for_function("parseInt(document.querySelector('.ci-player output').innerText) >= 3")
     page.get_by_role("button", name="Pause the window").click()
     said = page.locator(".ci-player output").inner_text()
-    page.wait_for_timeout(600)
+    at_rest(page, 600)
     assert page.locator(".ci-player output").inner_text() == said
     # Another cell begins anew; where it can't be seen, it stops by itself.
     page.evaluate("inside.pickCell(1, 1)")
     assert page.locator(".ci-player output").inner_text() == ""
     page.get_by_role("button", name="Play the window").click()
     page.evaluate("document.querySelector('main').hidden = true")
-    page.wait_for_timeout(400)
+    at_rest(page, 400)
     page.evaluate("document.querySelector('main').hidden = false")
     assert page.get_by_role("button", name="Play the window").is_visible()
     assert page.errors == []

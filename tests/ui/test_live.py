@@ -6,7 +6,7 @@ import shutil
 from contextlib import nullcontext
 
 import pytest
-from helpers import EXAMPLES, make_photo, visit_of
+from helpers import EXAMPLES, at_rest, make_photo, visit_of
 from PIL import Image
 
 from cbam_viz import Explainer
@@ -87,7 +87,7 @@ def test_the_camera_runs_until_it_is_stopped(browser, address):
     assert page.locator("#cv-experiments .ce-likely li").count() == 3
     live = "document.querySelector('#cv-experiments .ce-camera')?.dataset.answered"
     page.get_by_role("button", name="Stop the camera").click()
-    page.wait_for_timeout(500)
+    at_rest(page, 500)
     last = page.evaluate(live)
     page.wait_for_timeout(1500)
     assert page.evaluate(live) == last

@@ -48,7 +48,6 @@ def open_course(browser, address, photo=None, hash_="", **options):
         page.set_input_files("#cv-photo input[type=file]", photo)
         page.wait_for_function(
             "![null, window.before].includes(document.querySelector('#cv-viewer .cv-map'))",
-            timeout=120_000,
         )
     return page
 

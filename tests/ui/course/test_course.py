@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import visit_of
+from helpers import at_rest, visit_of
 from teaching import (
     ALL,
     BUGS,
@@ -73,7 +73,6 @@ def test_every_symbol_of_every_formula_is_explained(page):
         go(page, key)
         page.wait_for_function(
             "![...document.querySelectorAll('.cc-symbols b')].some((e) => !e.innerText)",
-            timeout=90_000,
         )
         written = page.eval_on_selector_all(".cc-formula [data-s]", "a => a.map(e => e.dataset.s)")
         listed = page.eval_on_selector_all(".cc-symbols [data-s]", "a => a.map(e => e.dataset.s)")
@@ -85,7 +84,7 @@ def test_going_through_asks_the_server_nothing_but_grad_cam(page):
     page.asked.clear()
     for key in STEPS[:8]:
         go(page, key)
-    page.wait_for_timeout(300)
+    at_rest(page, 300)
     assert [
         u for u in page.asked if not u.startswith(("data:", "blob:")) and "heartbeat" not in u
     ] == []
@@ -144,7 +143,7 @@ def test_every_step_is_clean_for_axe_and_keeps_to_the_page(browser, address, wid
         go(page, key)
         if key in BUGS:
             page.locator(".cc-tools button").last.click()
-        page.wait_for_timeout(300)
+        at_rest(page, 300)
         found = Axe().run(page, context="#cv-course").response["violations"]
         assert [(key, v["id"], n["target"]) for v in found for n in v["nodes"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width

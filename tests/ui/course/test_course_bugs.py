@@ -53,7 +53,6 @@ def test_a_bug_is_found_and_its_numbers_are_the_networks(page, visit, anatomy, k
     page.wait_for_function(
         "(text) => document.querySelector('.cc-answer').innerText.includes(text)",
         arg=f"in every block: {expected}",
-        timeout=90_000,
     )
     assert key in done(page)
 
@@ -90,7 +89,6 @@ def right_letter(card, visit) -> str:
         "(before) => [...document.querySelectorAll('[data-question=cam] figcaption')]"
         ".some((e, i) => e.innerText !== before[i])",
         arg=before,
-        timeout=90_000,
     )
     after = card.locator("figcaption").all_inner_texts()
     (changed,) = (a for a, b in zip(after, before, strict=True) if a != b)

@@ -150,7 +150,6 @@ def test_grad_cam_changes_with_the_class(page, visit, anatomy):
         page.wait_for_function(
             "(label) => document.querySelector('.cc-said').innerText.includes(label)",
             arg=f"“{prediction.label}”",
-            timeout=90_000,
         )
         _, maps = class_maps(visit.explainer.model, tensor, ["layer4.1"], [prediction.index])
         cam = maps["layer4.1"][0]

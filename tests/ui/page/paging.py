@@ -14,7 +14,6 @@ def give(page, photo: Path) -> None:
     page.set_input_files("#cv-photo input[type=file]", photo)
     page.wait_for_function(
         "() => ![null, window.before].includes(document.querySelector('#cv-viewer .cv-map'))",
-        timeout=60_000,
     )
 
 

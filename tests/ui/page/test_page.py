@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES
+from helpers import EXAMPLES, at_rest
 from paging import COFFEE, choose, give, likeliest, predicted
 from PIL import Image
 from playwright.sync_api import expect
@@ -137,7 +137,7 @@ def test_fifty_interactions_ask_the_server_nothing(tab):
         done += 1
     surface.click(position={"x": 100, "y": 100})
     tab.locator(".cv-chart").press("ArrowRight")
-    tab.wait_for_timeout(500)
+    at_rest(tab, 500)
     assert done + 2 >= 50
     assert "pin=" in tab.url
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
@@ -267,7 +267,7 @@ def test_axe_finds_no_serious_fault(browser, address, width, scheme):
         page.get_by_text(words).click()
     page.get_by_role("button", name="Show their feature maps").click()
     page.wait_for_selector("#cv-viewer .cv-extremes canvas")
-    page.wait_for_timeout(500)
+    at_rest(page, 500)
     assert faults() == []
     page.get_by_role("tab", name="Inside a block").click()
     page.wait_for_selector("#cv-inside canvas")

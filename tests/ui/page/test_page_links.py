@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers import EXAMPLES
+from helpers import EXAMPLES, at_rest
 from paging import COFFEE, give, predicted
 
 from cbam_viz import Explainer
@@ -57,7 +57,7 @@ def test_a_link_restores_photo_block_cell_and_tab(browser, address):
     page.get_by_role("tab", name="Every block").click()
     page.wait_for_selector("#cv-viewer canvas")
     assert page.locator(".cv-thumb[aria-selected=true]").inner_text().startswith("layer3.1")
-    page.wait_for_timeout(500)
+    at_rest(page, 500)
     for part in ("photo=coffee", f"model={model}", "block=layer3.1", "pin=0.1"):
         assert part in page.url
     assert "tab=" not in page.url
@@ -102,7 +102,7 @@ def test_a_link_to_a_block_that_only_the_linked_model_has(browser, address):
     page.wait_for_selector(".cv-thumb[aria-selected=true]")
     assert selected(page) == "layer3.5"
     page.wait_for_function("location.hash.includes('photo=sneakers')")
-    page.wait_for_timeout(500)
+    at_rest(page, 500)
     for part in (f"model={OTHER}", *link.split("&")):
         assert part in page.url
     assert page.evaluate("history.length") == 2  # about:blank, and this
@@ -146,7 +146,7 @@ def test_what_was_asked_for_before_does_not_write_on_a_later_address(tab):
     assert tab.evaluate("location.hash") == link
     tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
     assert selected(tab) == "layer3.5"
-    tab.wait_for_timeout(500)
+    at_rest(tab, 500)
     assert sorted(tab.evaluate("location.hash.slice(1)").split("&")) == sorted(link[1:].split("&"))
 
 
@@ -164,7 +164,7 @@ def test_an_address_is_followed_however_early_it_is_changed(browser, address, af
     )
     page.goto(address)
     page.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
-    page.wait_for_timeout(500)
+    at_rest(page, 500)
     assert selected(page) == "layer3.5"
     assert sorted(page.evaluate("location.hash.slice(1)").split("&")) == sorted(link.split("&"))
     context.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers import make_explanation
+from helpers import at_rest, make_explanation
 from viewing import difference, expect, on_page, read_canvas, sent_photo, set_state, state_of
 
 from cbam_viz.ui import bundle
@@ -32,7 +32,7 @@ def test_a_link_restores_the_view(explanation, show):
     )
     # Another link in the same page leaves nothing of the last one.
     other.evaluate("location.hash = '#block=layer1.0'")
-    other.wait_for_timeout(100)
+    at_rest(other, 100)
     assert other.get_by_label("Multiply", exact=True).is_checked()
     assert other.get_by_label("Off").is_checked()
     assert other.locator(".cv-read-pinned").count() == 0
@@ -102,7 +102,7 @@ def test_chinese_follows_the_browser_and_can_be_switched(explanation, show):
     assert page.locator(".cbam-viewer").get_attribute("lang") == "zh"
     assert page.get_by_label(words["zh"]["multiply"], exact=True).is_checked()
     page.get_by_role("button", name="English").click()
-    page.wait_for_timeout(100)
+    at_rest(page, 100)
     assert page.get_by_label(words["en"]["multiply"], exact=True).is_checked()
     assert state_of(page)["lang"] == "en"
 
@@ -223,7 +223,7 @@ def test_an_error_while_drawing_leaves_the_photo_and_a_sentence(explanation, sho
     # Nothing is done any more that was still to be done, and nothing drawn that is not there.
     page.set_viewport_size({"width": 800, "height": 700})
     page.emulate_media(media="print")
-    page.wait_for_timeout(400)
+    at_rest(page, 400)
     assert len(page.expected_errors) == 1 and "no pixels" in page.expected_errors.pop()
     page.emulate_media(media="screen")
     page.evaluate(
@@ -263,5 +263,5 @@ def test_destroy_leaves_nothing(explanation, show):
     page.evaluate("viewer.destroy()")
     assert page.locator(".cbam-viewer *").count() == 0
     page.evaluate("location.hash = '#block=layer1.0'")
-    page.wait_for_timeout(400)
+    at_rest(page, 400)
     assert page.locator(".cbam-viewer *").count() == 0

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import make_explanation, pixels
+from helpers import at_rest, make_explanation, pixels
 from viewing import drawn, expect, on_page, read_canvas, sent_photo, set_state, state_of
 
 from cbam_viz.ui.viewer import payload
@@ -194,7 +194,7 @@ def test_two_photos_beside_each_other(explanation, show):
     assert page.get_by_label("Photos").is_checked()
     page.get_by_label("Depth").focus()
     page.keyboard.press("Home")
-    page.wait_for_timeout(100)
+    at_rest(page, 100)
     titles = page.locator(".cv-pane figcaption strong").all_inner_texts()
     assert titles == ["First photo · layer1.0", "Second photo · layer1.0"]
     shown = [e.block("layer1.0").spatial_figures for e in (explanation, other)]

@@ -5,7 +5,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from helpers import overlay_of, pixels
+from helpers import at_rest, overlay_of, pixels
 from PIL import Image
 
 from cbam_viz.explain.explanation import Explanation
@@ -34,7 +34,7 @@ def set_state(page, **state) -> None:
 
 def state_of(page) -> dict[str, str]:
     """What the address says, once it has come to rest."""
-    page.wait_for_timeout(400)
+    at_rest(page, 400)
     return page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
