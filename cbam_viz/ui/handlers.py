@@ -1,8 +1,6 @@
 """What the page does when its visitor does something. Every method is a handler of Gradio's."""
 
-import io
 import json
-import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +27,7 @@ from ..models.receptive_field import receptive_fields
 from ..models.sources import HUB_ID
 from ..render.export import zipping
 from . import course, experiments, inside, journal, pieces, viewer
+from .boxed import decoded
 from .examples import EXAMPLE_FILES, example_of, example_photo
 from .opened import Key, Models
 from .standalone import standalone_html
@@ -49,13 +48,6 @@ PACKED = 1600
 PREDICTIONS = 5
 #: The tabs, as links name them; the first is open to begin with.
 TABS = ("blocks", "inside", "course", "experiments", "survey")
-
-#: How files begin that every browser shows as they are.
-BROWSERS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM|RIFF.{4}WEBP|.{4}ftypavi[fs]", re.DOTALL
-)
-#: About the px of the picture in a photo's box.
-BOXED = 640, 480
 
 #: The example that a first visit shows.
 OPENING = "sneakers"
@@ -162,7 +154,7 @@ class Handlers:
         """Explain another photo with the same model. None, no photo, leaves what there is.
 
         Returns:
-            What is shown, and the decoded picture, as of `_decoded`.
+            What is shown, and the decoded picture, as of `decoded`.
         """
         before = desk.visit
         if photo is None:
@@ -174,7 +166,7 @@ class Handlers:
             return replace(visit, explanation=explanation, example=example, name=Path(photo).stem)
 
         shown = self._looked(desk, look, block, most)
-        return *shown, _decoded(photo, None if desk.visit is before else desk.visit.explanation)
+        return *shown, decoded(photo, None if desk.visit is before else desk.visit.explanation)
 
     def take_second(self, photo: str | None, desk: Desk, block: str, most: int):
         """Explain a photo to compare with; None takes it away. Returns what `take_photo` does."""
@@ -186,7 +178,7 @@ class Handlers:
             return replace(visit, beside=beside, second=example)
 
         shown = self._looked(desk, look, block, most)
-        return *shown, _decoded(photo, None if desk.visit is before else desk.visit.beside)
+        return *shown, decoded(photo, None if desk.visit is before else desk.visit.beside)
 
     def take_model(self, name: str, desk: Desk, block: str, most: int):
         """Explain the same photos with another model."""
@@ -438,18 +430,6 @@ def _still_there() -> Iterator[None]:
         yield
     except (PhotoError, WeightsError) as error:
         raise Refused(str(error)) from error
-
-
-def _decoded(photo: str | None, explanation: Explanation | None) -> str | None:
-    """The picture of a file that browsers do not show, under its name, else None."""
-    if photo is None or explanation is None:
-        return None
-    with Path(photo).open("rb") as sent:
-        if BROWSERS.match(sent.read(16)):
-            return None
-    file = io.BytesIO()
-    explanation.photo.at_least(*BOXED).save(file, "JPEG", quality=90)
-    return save_bytes_to_cache(file.getvalue(), f"{Path(photo).stem}.jpg", get_upload_folder())
 
 
 def _said(value: object) -> str:
