@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 
+import pytest
 from helpers import ROOT
 from packaging.requirements import Requirement
 
@@ -56,6 +57,16 @@ def test_every_file_that_the_code_reads_is_installed():
 def test_every_local_link_of_the_readme_leads_somewhere():
     for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "weights").glob("*/")), ids=lambda f: f.name)
+def test_a_models_card_says_what_its_config_says(folder):
+    figures = json.loads((folder / "config.json").read_text("utf-8"))["figures"]
+    card = (folder / "README.md").read_text("utf-8")
+    assert f"{100 * figures['top1']:.1f} %" in card
+    assert f"{100 * figures['top5']:.1f} %" in card
+    assert f"alibration error {figures['calibration_error']:.3f}" in card
+    assert f"{100 * figures['top1']:.1f} %" in README
 
 
 def test_every_file_that_a_document_names_is_there():

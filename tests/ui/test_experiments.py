@@ -175,14 +175,14 @@ def test_a_gate_is_shut_on_a_photo_of_ones_own(tab, explainer, tmp_path):
     first = answered(tab, "ce-gates")
     tab.locator("#cv-experiments input[value=shut]").check(force=True)
     second = answered(tab, "ce-gates", first)
-    found = what_if(explainer, own, {"layer4.1.spatial": "shut"})
+    found = what_if(explainer, own, {"layer4.0.spatial": "shut"})
     rows = "#cv-experiments .ce-answer tbody tr"
     assert tab.locator(f"{rows} th").all_inner_texts() == [c.label for c in found.classes]
     after = [round(100 * c.probability_after, 1) for c in found.classes]
     assert numbers(tab, f"{rows} td:nth-of-type(2)") == pytest.approx(after, abs=0.11)
     changes = [c.logit_after - c.logit_before for c in found.classes]
     assert numbers(tab, f"{rows} td:nth-of-type(5)") == pytest.approx(changes, abs=0.011)
-    assert "layer4.1.spatial: shut" in tab.locator("#cv-experiments .ce-chosen").inner_text()
+    assert "layer4.0.spatial: shut" in tab.locator("#cv-experiments .ce-chosen").inner_text()
     # Painted from there: another gate, until all is as it was.
     tab.locator("#cv-experiments input[value=painted]").check(force=True)
     answered(tab, "ce-gates", second)
@@ -277,7 +277,7 @@ def test_every_other_experiment_answers_on_a_photo_of_ones_own(tab, explainer, t
     cam = class_map(explainer, own)
     assert f"whose logit is {cam.logit:.2f}" in shown["classMap"]
     assert shown["models"].count(f"{first.label}\t{100 * first.probability:.1f} %") == 2
-    rho = randomise(explainer, own).correlations("layer4.1")[-1]
+    rho = randomise(explainer, own).correlations(explainer.open_at)[-1]
     assert f"ρ = {rho:.2f}" in shown["randomised"]
     assert f"Probability of {first.label}" in shown["deletion"]
 

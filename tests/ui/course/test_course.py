@@ -50,7 +50,7 @@ def test_the_parts_say_where_they_are(page):
         go(page, key)
         step = page.locator(".cc-step")
         assert "On your photo" in step.inner_text()
-        assert "layer4.1" in step.inner_text()
+        assert "layer4.0" in step.inner_text()
         assert "{" not in step.inner_text()
         assert page.locator(".cc-stop[aria-current]").get_attribute("data-step") == key
         assert f"step={key}" in page.url

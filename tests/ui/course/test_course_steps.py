@@ -151,8 +151,9 @@ def test_grad_cam_changes_with_the_class(page, visit, anatomy):
             "(label) => document.querySelector('.cc-said').innerText.includes(label)",
             arg=f"“{prediction.label}”",
         )
-        _, maps = class_maps(visit.explainer.model, tensor, ["layer4.1"], [prediction.index])
-        cam = maps["layer4.1"][0]
+        block = visit.explainer.open_at
+        _, maps = class_maps(visit.explainer.model, tensor, [block], [prediction.index])
+        cam = maps[block][0]
         if cam.max() > 0:
             alike = np.corrcoef(cam.ravel(), anatomy.spatial_gate.ravel())[0, 1]
             assert f"correlation of {alike:.2f}" in said(page)

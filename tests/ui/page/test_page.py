@@ -157,7 +157,7 @@ def test_the_inside_of_a_block_is_shown_when_its_tab_is_opened(tab):
     give(tab, COFFEE)
     tab.get_by_role("tab", name="Inside a block").click()
     tab.wait_for_selector("#cv-inside canvas")
-    assert "layer4.1" in tab.locator("#cv-inside").inner_text()
+    assert "layer4.0" in tab.locator("#cv-inside").inner_text()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_second_photo_is_shown_beside_the_first(tab):
     tab.get_by_text("A second photo to compare with").click()
     tab.set_input_files("#cv-second input[type=file]", EXAMPLES / "tripod.jpg")
     tab.wait_for_function(
-        "document.querySelector('#cv-viewer')?.innerText.includes('Second photo · layer4.1')"
+        "document.querySelector('#cv-viewer')?.innerText.includes('Second photo · layer4.0')"
     )
     assert tab.locator(".cv-pane:visible").count() == 2
 

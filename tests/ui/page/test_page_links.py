@@ -195,5 +195,5 @@ def test_a_link_to_what_is_not_here(browser, address):
     toast.wait_for()
     assert "cannot be had here" in toast.inner_text()
     give(page, COFFEE)
-    assert page.locator(".cv-thumb[aria-selected=true]").inner_text().startswith("layer4.1")
+    assert page.locator(".cv-thumb[aria-selected=true]").inner_text().startswith("layer4.0")
     context.close()
