@@ -285,10 +285,11 @@ class Handlers:
         explanation = desk.visit.explanation
         return pieces.summary(explanation, self.models.named.opened, most)
 
-    def follow(self, link: dict, desk: Desk):
+    def follow(self, link: dict):
         """What a link names: example photos, model, tab; what it does not name stays.
 
-        First comes its number: by it the browser knows which of its links an answer is to.
+        First comes its number: by it the browser knows which of its links an answer is to. What is
+        shown does not count: an answer that is on its way may change it first.
         """
         keys = "photo", "second", "model", "tab", "language"
         said = link if isinstance(link, dict) else {}
@@ -298,14 +299,12 @@ class Handlers:
         if model and model not in self.models.named.names and not HUB_ID.fullmatch(model):
             gr.Warning(both("noSuchModel"), title="")
             model = ""
-        if photo == desk.visit.example or photo not in EXAMPLE_FILES:
-            photo = ""
         number = said.get("number")
         return (
             number if isinstance(number, int) and 0 <= number < 2**31 else None,
-            photo,
+            photo if photo in EXAMPLE_FILES else "",
             second if second in EXAMPLE_FILES else "",
-            model or gr.skip(),
+            model,
             gr.Tabs(selected=tab) if tab in TABS else gr.skip(),
             tab == "inside" if tab in TABS else gr.skip(),
             *self.tab_names(language),
@@ -321,10 +320,17 @@ class Handlers:
         block: str,
         most: int,
     ):
-        """Explain what a link names, in one go: examples' names, or none, and a model's."""
+        """Explain what a link names, in one go: examples' names and a model's, or none.
+
+        Where the model cannot be opened the photos are followed all the same, as their boxes are.
+        """
+        faults: list[WeightsError] = []
 
         def look(visit: Visit) -> Visit:
-            visit = self._with_named(visit, name)
+            try:
+                visit = self._with_named(visit, name) if name else visit
+            except WeightsError as error:
+                faults.append(error)
             if example in EXAMPLE_FILES and example != visit.example:
                 explanation = self._explain(visit.model, example_photo(example))
                 visit = replace(visit, explanation=explanation, example=example, name=example)
@@ -336,6 +342,9 @@ class Handlers:
             return visit
 
         *shown, _ = self._looked(desk, look, block, most)
+        if faults:
+            journal.note_refusal()
+            shown[0] = pieces.fault(faults[0])
         return *shown, self._link(desk.visit) | {"number": number}
 
     def second_box(self, example: str, photo: str | None) -> str | None:

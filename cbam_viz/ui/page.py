@@ -85,6 +85,7 @@ def _hidden(handlers: Handlers) -> dict:
         "number": gr.Number(visible=False),  # of the link that is followed
         "linked_photo": gr.Textbox(visible=False),  # name of an example
         "linked_second": gr.Textbox(visible=False),
+        "linked_model": gr.Textbox(visible=False),  # not the list: earlier answers go there
         # What a box shows in the place of a file that no browser does. Not the box itself: what is
         # given while a photo is looked at stays in it.
         "decoded": gr.Image(visible=False),
@@ -223,11 +224,11 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     first = {"fn": lambda sample: sample and sample[0], **PRIVATE}
     pick = p.examples.click(inputs=p.examples, outputs=p.photo, **first)
     pick_second = p.second_examples.click(inputs=p.second_examples, outputs=p.second, **first)
-    named = [p.number, p.linked_photo, p.linked_second, p.chosen]
+    named = [p.number, p.linked_photo, p.linked_second, p.linked_model]
     linked = [*named, p.tabs, p.inside_wanted, *_tabs(p)]
-    following = {"fn": handlers.follow, "inputs": [p.link, p.desk], "outputs": linked, **PRIVATE}
-    began = page.load(js="(_, ...more) => [CbamPage.begin(), ...more]", **following)
-    asked = "(_, ...more) => [CbamPage.asked(), ...more]"
+    following = {"fn": handlers.follow, "inputs": [p.link], "outputs": linked, **PRIVATE}
+    began = page.load(js="() => CbamPage.begin()", **following)
+    asked = "() => CbamPage.asked()"
     moved = p.header.submit(js=asked, trigger_mode="always_last", **following)
     # The photo that is shown stays, if the link names none.
     for followed in (began, moved):

@@ -7,6 +7,8 @@ from helpers import EXAMPLES, at_rest
 from paging import COFFEE, give, predicted
 
 from cbam_viz import Explainer
+from cbam_viz.ui.handlers import Handlers
+from cbam_viz.ui.opened import Models
 
 
 def test_the_page_speaks_chinese_to_a_chinese_browser_and_can_be_switched(browser, address):
@@ -150,6 +152,24 @@ def test_what_was_asked_for_before_does_not_write_on_a_later_address(tab):
     assert sorted(tab.evaluate("location.hash.slice(1)").split("&")) == sorted(link[1:].split("&"))
 
 
+def test_of_two_addresses_one_right_after_the_other_the_last_is_followed_whole(tab):
+    """What the first one brings is shown meanwhile: neither its model nor its photo counts."""
+    tab.wait_for_function("location.hash.includes('photo=sneakers')")
+    small = "model=resnet18-cbam-everyday117"
+    for link in (f"photo=tripod&{small}", f"photo=sneakers&{small}"):
+        tab.evaluate(f"location.hash = 'photo=coffee&model={OTHER}'")
+        tab.wait_for_timeout(200)  # the first is on its way
+        tab.evaluate(f"location.hash = '{link}&block=layer2.0'")
+        photo = link.split("&")[0].removeprefix("photo=")
+        tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 8")
+        tab.wait_for_selector(f"#cv-photo img[src*={photo}]")
+        at_rest(tab, 1000)
+        assert sorted(tab.url.split("#")[1].split("&")) == sorted(
+            f"{link}&block=layer2.0".split("&")
+        )
+        assert selected(tab) == "layer2.0"
+
+
 @pytest.mark.parametrize("after", ["cv-viewer", "cv-photo", "cv-map"])
 def test_an_address_is_followed_however_early_it_is_changed(browser, address, after):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -185,6 +205,16 @@ def test_a_link_that_the_server_cannot_take_is_put_right(browser, address):
     page.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
     assert selected(page) == "layer3.5"
     context.close()
+
+
+def test_a_photo_is_followed_though_its_links_model_cannot_be_had():
+    """As its box shows it: what is shown is that photo's."""
+    handlers = Handlers(Models(["resnet18-cbam-everyday117"]), "resnet18-cbam-everyday117")
+    desk = handlers.opening
+    notice, *_, link = handlers.take_link(7, "coffee", "", "no/such-file.pth", desk, "layer2.0", 5)
+    assert "cannot be opened" in notice
+    assert (link["photo"], link["model"]) == ("coffee", "resnet18-cbam-everyday117")
+    assert desk.visit.example == "coffee"
 
 
 def test_a_link_to_what_is_not_here(browser, address):

@@ -140,3 +140,21 @@ def test_two_tabs_of_one_visitor_do_not_mix(browser, address, timms):
     assert predicted(ours) == Explainer.from_pretrained().explain(COFFEE).predictions[0].label
     assert predicted(theirs) == expected.predictions[0].label
     context.close()
+
+
+def test_no_words_cover_others_where_a_model_is_chosen(tab):
+    tab.get_by_role("button", name="Another model").click()
+    label = tab.locator("#cv-weights [data-testid=block-label]").bounding_box()
+    icon = tab.locator("#cv-weights [data-testid=upload-icon]").bounding_box()
+    assert label["y"] + label["height"] <= icon["y"] + 1
+    name = tab.locator("#cv-model input")
+    gap = name.evaluate(
+        """(input) => {
+          const { font, paddingLeft } = getComputedStyle(input);
+          const pen = Object.assign(document.createElement("canvas").getContext("2d"), { font });
+          const left = input.getBoundingClientRect().left + parseFloat(paddingLeft);
+          const arrow = input.parentElement.querySelector("svg").getBoundingClientRect();
+          return arrow.left - left - pen.measureText(input.value).width;
+        }"""
+    )
+    assert gap >= 0
