@@ -30,7 +30,7 @@ from . import course, experiments, inside, journal, pieces, viewer
 from .boxed import decoded
 from .examples import EXAMPLE_FILES, example_of, example_photo
 from .opened import Key, Models
-from .standalone import standalone_html
+from .standalone import standalone_html, view_of
 from .visit import Desk, Visit
 from .visitors import Refused
 from .words import both, words
@@ -395,7 +395,7 @@ class Handlers:
             anatomies = self._in_turns(dissect(explainer, explanation, b) for b in visit.blocks)
             fields = receptive_fields(explainer.model)
             page = standalone_html(
-                explanation, fields, anatomies, _object(state), explainer.open_at
+                explanation, fields, anatomies, view_of(state), explainer.open_at
             )
         content = page.encode()
         # In the cache that Gradio keeps account of, and so clears away in time.
@@ -445,12 +445,3 @@ def _said(value: object) -> str:
     """What came, as it would be written in JSON, cut short."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _object(text: str) -> dict:
-    """A JSON object; an empty one for anything else."""
-    try:
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

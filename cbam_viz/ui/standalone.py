@@ -44,3 +44,12 @@ def standalone_html(
         # Class names are anybody's: none may end the script element.
         contents=json.dumps(contents, ensure_ascii=False).replace("<", "\\u003c"),
     )
+
+
+def view_of(text: str) -> dict:
+    """The viewer's state, from JSON that a browser sent; an empty one from anything else."""
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
