@@ -170,6 +170,29 @@ def test_of_two_addresses_one_right_after_the_other_the_last_is_followed_whole(t
         assert selected(tab) == "layer2.0"
 
 
+def test_an_answer_that_comes_before_the_change_is_told_of_leaves_it_alone(tab):
+    """Between the change of an address and the browser's event there is time for other work."""
+    tab.wait_for_function("location.hash.includes('photo=sneakers')")
+    at_rest(tab, 500)
+    link = f"#model={OTHER}&photo=coffee&block=layer3.5"
+    tab.locator(".cv-thumb", has_text="layer3.1").click()  # is written into the address soon
+    tab.evaluate(
+        """(link) => {
+          location.hash = link;
+          const before = { photo: "sneakers", second: null, model: "resnet18-cbam-everyday117" };
+          CbamPage.followed({ ...before, number: 0 });
+          CbamPage.note({ tab: null });
+          const end = performance.now() + 400; // the viewer's own timer is due first
+          while (performance.now() < end);
+        }""",
+        link,
+    )
+    tab.wait_for_function("document.querySelectorAll('.cv-thumb').length === 16")
+    at_rest(tab, 500)
+    assert selected(tab) == "layer3.5"
+    assert sorted(tab.evaluate("location.hash.slice(1)").split("&")) == sorted(link[1:].split("&"))
+
+
 @pytest.mark.parametrize("after", ["cv-viewer", "cv-photo", "cv-map"])
 def test_an_address_is_followed_however_early_it_is_changed(browser, address, after):
     context = browser.new_context(viewport={"width": 1280, "height": 900})

@@ -77,12 +77,20 @@ export function isAnotherView(/** @type {string} */ before, /** @type {string} *
   return VIEWS.some((key) => known(key) && was.get(key) !== is.get(key));
 }
 
-/** Write the address: as a new entry of the history, if it is another view. */
+/** The address as all know it: a change of it is told of later, while other work may come first. */
+let heard = globalThis.location?.hash;
+globalThis.addEventListener?.("hashchange", () => (heard = location.hash));
+
+/**
+ * Write the address: as a new entry of the history, if it is another view. One that somebody has
+ * changed meanwhile, and that was not heard of yet, stays.
+ */
 export function writeHash(/** @type {string} */ hash) {
-  if (hash === location.hash) return;
+  if (hash === location.hash || location.hash !== heard) return;
   const address = `${location.pathname}${location.search}${hash}`;
   if (isAnotherView(location.hash, hash)) history.pushState(null, "", address);
   else history.replaceState(null, "", address);
+  heard = location.hash;
   // In a frame, a Space for one, the outer page has the address that one sees.
   if (window.parent !== window) {
     window.parent.postMessage({ queryString: location.search.slice(1), hash }, "*");
