@@ -231,9 +231,10 @@ def _wire(page: gr.Blocks, p: SimpleNamespace, handlers: Handlers) -> None:
     asked = "() => CbamPage.asked()"
     moved = p.header.submit(js=asked, trigger_mode="always_last", **following)
     # The photo that is shown stays, if the link names none.
+    last = {"trigger_mode": "always_last", **PRIVATE}
     for followed in (began, moved):
-        followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **PRIVATE)
-        followed.success(handlers.second_box, [p.linked_second, p.second], p.second, **PRIVATE)
+        followed.success(EXAMPLE_FILES.get, [p.linked_photo, p.photo], p.photo, **last)
+        followed.success(handlers.second_box, [p.linked_second, p.second], p.second, **last)
     # What the visitor gives is heard of as `input`; `change` comes twice for one photo.
     photo_looked = (
         p.photo.input(handlers.take_photo, [p.photo, *now], **photo_looking),
