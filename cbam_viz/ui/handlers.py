@@ -341,10 +341,13 @@ class Handlers:
                 visit = replace(visit, beside=None, second=None)
             return visit
 
+        before = desk.visit
         *shown, _ = self._looked(desk, look, block, most)
         if faults:
             journal.note_refusal()
             shown[0] = pieces.fault(faults[0])
+        elif desk.visit is before and not shown[0]:
+            shown[0] = gr.skip()  # what was said of a file that was given meanwhile
         return *shown, self._link(desk.visit) | {"number": number}
 
     def second_box(self, example: str, photo: str | None) -> str | None:
