@@ -226,7 +226,7 @@ def _blocks(explanation: Explanation) -> list[dict]:
             "stride": b.stride,
             "rows": b.spatial.shape[0],
             "columns": b.spatial.shape[1],
-            "spatial": viewer.in_base64(np.rint(b.spatial * 65535.0).astype("<u2")),
+            "spatial": viewer.gate(b.spatial),
         }
         for b in explanation.blocks
     ]

@@ -148,9 +148,9 @@ export function startPage() {
 
   return {
     note(/** @type {Record<string, ?string>} */ parts) {
-      const heard = followed === linked(); // of a change that was just made, "hashchange" tells
+      if (followed !== linked()) return; // changed just now: "hashchange" tells of it
       note(parts);
-      if (heard) followed = linked();
+      followed = linked();
     },
     /** What a link names has come. */
     followed(/** @type {Record<string, any>} */ { number: of, ...parts }) {
